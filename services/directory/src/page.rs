@@ -1,0 +1,98 @@
+//! Pages of lists: keyset pagination with an opaque cursor, so that a page costs the same wherever it begins and rows that
+//! come or go do not shift the others.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{Error, Result};
+
+/// The most items of one page.
+pub const MAX_LIMIT: u32 = 500;
+/// The items of a page when the caller names no limit.
+pub const DEFAULT_LIMIT: u32 = 100;
+
+/// Which page is asked for.
+#[derive(Debug, Clone)]
+pub struct PageRequest {
+    /// At most this many items, 1 to [`MAX_LIMIT`].
+    pub limit: u32,
+    /// Where the last page ended, as it was given out.
+    pub cursor: Option<String>,
+}
+
+impl Default for PageRequest {
+    fn default() -> Self {
+        Self { limit: DEFAULT_LIMIT, cursor: None }
+    }
+}
+
+impl PageRequest {
+    /// The key that the last page ended with.
+    pub(crate) fn after<K: DeserializeOwned>(&self) -> Result<Option<K>> {
+        let Some(cursor) = &self.cursor else { return Ok(None) };
+        let key = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|json| serde_json::from_slice(&json).ok());
+        key.map(Some).ok_or_else(|| Error::invalid("/cursor", "invalid", "this is not a cursor of this list"))
+    }
+
+    /// One row more than the page holds tells whether another page follows.
+    pub(crate) fn fetch(&self) -> i64 {
+        i64::from(self.limit) + 1
+    }
+
+    /// Cuts what [`PageRequest::fetch`] brought to a page; `key` is what the list is ordered by.
+    pub(crate) fn page<R, K: Serialize>(&self, mut rows: Vec<R>, key: impl Fn(&R) -> K) -> Page<R> {
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let last = if more { rows.last() } else { None };
+        let next_cursor = last.and_then(|row| serde_json::to_vec(&key(row)).ok()).map(|json| URL_SAFE_NO_PAD.encode(json));
+        Page { items: rows, next_cursor }
+    }
+}
+
+/// One page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// In the list's order.
+    pub items: Vec<T>,
+    /// Where the next page begins; `None` on the last one.
+    pub next_cursor: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// The same page of other items.
+    pub fn try_map<U, E>(self, convert: impl FnMut(T) -> Result<U, E>) -> Result<Page<U>, E> {
+        let items = self.items.into_iter().map(convert).collect::<Result<_, E>>()?;
+        Ok(Page { items, next_cursor: self.next_cursor })
+    }
+
+    /// The same page of other items.
+    pub fn map<U>(self, convert: impl FnMut(T) -> U) -> Page<U> {
+        Page { items: self.items.into_iter().map(convert).collect(), next_cursor: self.next_cursor }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_leads_on_and_the_last_page_has_none() {
+        let request = PageRequest { limit: 2, cursor: None };
+        let page = request.page(vec![1, 2, 3], |&n| n);
+        assert_eq!(page.items, [1, 2]);
+        let next = PageRequest { limit: 2, cursor: page.next_cursor };
+        assert_eq!(next.after::<i32>().unwrap(), Some(2));
+        assert_eq!(next.page(vec![3], |&n| n).next_cursor, None);
+    }
+
+    #[test]
+    fn a_foreign_cursor_is_refused() {
+        let request = PageRequest { limit: 2, cursor: Some("!!".to_owned()) };
+        assert!(matches!(request.after::<i32>(), Err(Error::Invalid(_))));
+        let request = PageRequest { limit: 2, cursor: Some(URL_SAFE_NO_PAD.encode("\"text\"")) };
+        assert!(matches!(request.after::<i32>(), Err(Error::Invalid(_))));
+    }
+}
