@@ -9,7 +9,7 @@ GRANT SELECT ON catalog TO restante_admin, restante_platform;
 GRANT INSERT, UPDATE, DELETE ON usage_now TO restante_worker;
 -- Partitions are made and dropped by the owner of their tables; nobody else can.
 CREATE FUNCTION worker_partition_1(p_table text, p_from date, p_to date) RETURNS boolean   -- true: made, false: was there
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = restante, pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = restante, pg_catalog SET timezone = 'UTC' AS $$
 DECLARE
   part text := format('%s_%s', p_table, to_char(p_from, 'YYYYMMDD'));
   key text := CASE p_table WHEN 'expunged' THEN 'purge_day' WHEN 'sessions' THEN 'started_at' WHEN 'audit_events' THEN 'at' END;
@@ -17,7 +17,8 @@ BEGIN
   IF key IS NULL OR p_to <= p_from THEN RAISE EXCEPTION 'no such partition' USING ERRCODE = '22023'; END IF;
   IF to_regclass('restante.' || part) IS NOT NULL THEN RETURN false; END IF;
   PERFORM pg_advisory_xact_lock(hashtext('restante partitions'));
-  IF to_regclass('restante.' || part) IS NOT NULL THEN RETURN false; END IF;
+  -- Looked up by a snapshot taken now: the catalog cache may not know yet what another worker just committed.
+  IF EXISTS (SELECT FROM pg_class c WHERE c.relname = part AND c.relnamespace = 'restante'::regnamespace) THEN RETURN false; END IF;
   EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', part, p_table);
   EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', part);
   EXECUTE format('CREATE POLICY of_tenant ON %I TO restante_admin USING (tenant_id = restante.current_tenant()) WITH CHECK (tenant_id = restante.current_tenant())', part);
@@ -49,6 +50,11 @@ RESET ROLE;
 
 ALTER DEFAULT PRIVILEGES FOR ROLE restante_definer REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
 SET LOCAL ROLE restante_definer;
+
+-- Which catalog this is, and the oldest program that may run on it: asked once by every process.
+CREATE FUNCTION catalog_1() RETURNS TABLE (incarnation uuid, schema_min integer)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = restante, pg_catalog AS $$ SELECT c.incarnation, c.schema_min FROM catalog c $$;
+GRANT EXECUTE ON FUNCTION catalog_1 TO restante_pop3, restante_lmtp, restante_admin, restante_worker;
 
 -- ---- pop3 -------------------------------------------------------------------------------------------------------
 -- Login in one round trip: always one row. An unknown address yields NULLs at the same cost.

@@ -54,7 +54,8 @@ impl DomainName {
         if ascii.len() > 253 {
             return Err(AddressError::LongDomain);
         }
-        let label_ok = |label: &str| !label.is_empty() && label.len() <= 63 && !label.starts_with('-') && !label.ends_with('-');
+        let label_ok =
+            |label: &str| !label.is_empty() && label.len() <= 63 && !label.starts_with('-') && !label.ends_with('-');
         if !ascii.split('.').all(label_ok) {
             return Err(AddressError::BadDomain);
         }

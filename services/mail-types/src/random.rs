@@ -18,7 +18,11 @@ pub trait Random: Send + Sync + std::fmt::Debug {
 pub struct SystemRandom;
 
 impl Random for SystemRandom {
-    #[expect(clippy::disallowed_methods, clippy::panic, reason = "the one place that asks; without randomness no id or secret may be made")]
+    #[expect(
+        clippy::disallowed_methods,
+        clippy::panic,
+        reason = "the one place that asks; without randomness no id or secret may be made"
+    )]
     fn fill(&self, buffer: &mut [u8]) {
         if let Err(error) = getrandom::fill(buffer) {
             panic!("the operating system gives no random octets: {error}");

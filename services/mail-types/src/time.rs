@@ -10,7 +10,9 @@ pub fn rfc5322_date(at: Timestamp) -> String {
     let seconds = at.unix_seconds();
     let (days, of_day) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = civil(days);
-    let name = |names: &'static [&'static str], at: u64| usize::try_from(at).ok().and_then(|at| names.get(at)).copied().unwrap_or("???");
+    let name = |names: &'static [&'static str], at: u64| {
+        usize::try_from(at).ok().and_then(|at| names.get(at)).copied().unwrap_or("???")
+    };
     format!(
         "{}, {day:02} {} {year:04} {:02}:{:02}:{:02} +0000",
         name(&DAYS, days % 7),

@@ -1,1 +1,175 @@
-//! mailstore
+//! The mailstore: deliver, list, open, expunge. The catalog (PostgreSQL) says whose frame is where, the bodies (object storage)
+//! hold the frames, and this crate holds the order between them:
+//!
+//! - **Delivery**: the segment is durable first, then the catalog commits its copies, then the sender hears of it.
+//! - **Reading**: only what the catalog names is read; what is read is checked against its checksum and its tenant.
+//! - **Expunge**: rows move to `expunged` in one transaction with the counters and the session's row; no object is touched.
+//! - **Purge, reclaim**: rows first, then the object after the grace; an orphan is condemned in the catalog before it is
+//!   deleted. Each step may be the last before a crash and may run twice.
+
+pub mod bodies;
+mod catalog;
+mod config;
+mod delivery;
+mod error;
+mod incoming;
+mod mend;
+mod read;
+mod snapshot;
+mod sweep;
+mod trace;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mail_types::{AccountId, Clock, MaildropState, Random, TenantId};
+use object_store::ObjectStore;
+use runtime::database::{DbRole, Pool};
+use sqlx::Row as _;
+use tokio::sync::Semaphore;
+
+pub use catalog::maildrop::Listed;
+pub use catalog::quit::{SessionOutcome, SessionRecord};
+pub use config::{Settings, StoreSettings, open_store};
+pub use delivery::{Delivery, DeliveryVerdict, Recipient, Target};
+pub use error::Error;
+pub use incoming::{Body, Incoming, IncomingError, MemoryBudget};
+pub use read::{BodyReader, Part};
+pub use snapshot::{Message, Snapshot};
+pub use sweep::{SweepReport, SweepSettings, Sweeper};
+pub use trace::received_line;
+
+/// The version of the schema's contract that this program speaks; a catalog that demands a newer one is refused.
+const SCHEMA_VERSION: i32 = 1;
+
+/// The mailstore of one role; cheap to clone.
+#[derive(Clone)]
+pub struct Mailstore {
+    pool: Pool,
+    bodies: bodies::Bodies,
+    lists: snapshot::Lists,
+    memory: MemoryBudget,
+    deliverer: delivery::Deliverer,
+}
+
+impl std::fmt::Debug for Mailstore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mailstore").finish_non_exhaustive()
+    }
+}
+
+/// What is passed in when a mailstore is opened.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// Connections that act as `role`.
+    pub pool: Pool,
+    /// Pop3, Lmtp or Admin: which of the catalog's functions may be called.
+    pub role: DbRole,
+    /// The object store.
+    pub store: Arc<dyn ObjectStore>,
+    /// How patiently it is asked.
+    pub store_settings: StoreSettings,
+    /// Bounds.
+    pub settings: Settings,
+    /// The memory for bodies in flight: one for the whole process.
+    pub memory: MemoryBudget,
+    /// The time of day, for new uuids.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness, for new uuids and salts.
+    pub random: Arc<dyn Random>,
+}
+
+impl Settings {
+    /// The process's budget for bodies in flight, to be shared by all mailstores of the process.
+    pub fn memory_budget(&self) -> MemoryBudget {
+        MemoryBudget::new(self.memory_octets, Duration::from_millis(self.memory_wait_ms))
+    }
+}
+
+impl Mailstore {
+    /// Opens the mailstore: asks the catalog who it is and whether this program may run on its schema.
+    pub async fn open(parts: Parts) -> Result<Self, Error> {
+        let Parts { pool, role, store, store_settings, settings, memory, clock, random } = parts;
+        let row = catalog::named(
+            "catalog_1",
+            sqlx::query("SELECT incarnation, schema_min FROM restante.catalog_1()").fetch_one(&pool),
+        )
+        .await?;
+        if row.try_get::<i32, _>("schema_min")? > SCHEMA_VERSION {
+            return Err(Error::Inconsistent { table: "catalog", what: "the schema is newer than this program" });
+        }
+        let incarnation = row.try_get::<uuid::Uuid, _>("incarnation")?.as_u128();
+        let bodies = bodies::Bodies::new(store, &store_settings);
+        let lists = snapshot::Lists::new(settings.lists_octets);
+        let large = Semaphore::new(settings.large_in_flight.max(1));
+        let engine = delivery::Engine {
+            pool: pool.clone(),
+            role,
+            bodies: bodies.clone(),
+            settings,
+            clock,
+            random,
+            incarnation,
+            large,
+        };
+        Ok(Self { pool, bodies, lists, memory, deliverer: delivery::Deliverer::start(engine) })
+    }
+
+    /// A body on its way in, of at most so many octets as sent.
+    pub fn incoming(&self, max_octets: u64) -> Incoming {
+        Incoming::new(self.memory.clone(), max_octets)
+    }
+
+    /// Delivers; one verdict per recipient, in order. Runs to its end even if the caller goes away.
+    pub async fn deliver(&self, delivery: Delivery) -> Vec<DeliveryVerdict> {
+        self.deliverer.deliver(delivery).await
+    }
+
+    /// The snapshot of a maildrop that stood at `state` when its owner logged in.
+    pub async fn snapshot(
+        &self,
+        tenant: TenantId,
+        account: AccountId,
+        state: MaildropState,
+    ) -> Result<Arc<Snapshot>, Error> {
+        self.lists.open(&self.pool, tenant, account, state).await
+    }
+
+    /// Opens a message of a snapshot for reading.
+    pub async fn read(&self, tenant: TenantId, message: &Message, part: Part) -> Result<BodyReader, Error> {
+        BodyReader::open(&self.bodies, tenant, message, part).await
+    }
+
+    /// Ends a session in the UPDATE state: expunges what it marked and writes its row, in one transaction. Answers how many
+    /// messages this session expunged; those that another session expunged first are not counted. A repeat is done once.
+    pub async fn quit(
+        &self,
+        tenant: TenantId,
+        account: AccountId,
+        record: &SessionRecord,
+        uids: &[i64],
+    ) -> Result<u32, Error> {
+        let first = catalog::quit::quit(&self.pool, tenant, account, record, uids).await;
+        match first {
+            // The connection broke, perhaps after the commit: the same session asked again gets the same answer.
+            Err(error) if error.is_temporary() => catalog::quit::quit(&self.pool, tenant, account, record, uids).await,
+            other => other,
+        }
+    }
+
+    /// A page of a maildrop's messages for the API (role admin), after a uid, in order.
+    pub async fn page(
+        &self,
+        tenant: TenantId,
+        account: AccountId,
+        after_uid: i64,
+        limit: u32,
+    ) -> Result<Vec<Listed>, Error> {
+        catalog::maildrop::page(&self.pool, tenant, account, after_uid, limit).await
+    }
+
+    /// Whether the object store answers.
+    pub async fn ping(&self) -> Result<(), Error> {
+        self.bodies.ping().await
+    }
+}

@@ -1,0 +1,246 @@
+//! A frame: the stored form of one body, as META, HEAD and BODY behind a header of 96 octets (integers little-endian).
+//!
+//! ```text
+//!  0   4  "RFR1"                              32  16  guid of the first recipient
+//!  4   2  header length = 96                  48  16  salt, random
+//!  6   2  traits                              64   4  stored length of META    76  4  crc32c of META as stored
+//!  8   4  tenant                              68   4  stored length of HEAD    80  4  crc32c of HEAD as stored
+//! 12   4  key version (0: no key)             72   4  stored length of BODY    84  4  crc32c of BODY as stored
+//! 16   1  cipher: 0 none                      88   4  0
+//! 17   1  codec of HEAD: 0 none               92   4  crc32c of 0..92
+//! 18   1  codec of BODY: 0 none               96      META | HEAD | BODY
+//! 19   1  log2 of the chunk's plain size = 16
+//! 20   4  head octets, plain, the empty line included
+//! 24   4  body octets, plain
+//! 28   4  body lines
+//! ```
+//!
+//! Cipher and codec 0 are the only ones this release writes or reads; the fields are there so that others can join them in the
+//! same segments, and a reader that meets one it does not know says so instead of sending noise.
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use ciborium::Value;
+use mail_types::{AccountId, Guid, TenantId};
+
+/// Octets of a frame's header.
+pub const HEADER_LEN: usize = 96;
+
+const MAGIC: &[u8; 4] = b"RFR1";
+
+/// What a frame's header says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrameHeader {
+    /// Bits of [`crate::mend::traits`].
+    pub traits: u16,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Octets of HEAD, plain.
+    pub head_octets: u32,
+    /// Octets of BODY, plain.
+    pub body_octets: u32,
+    /// Lines of BODY.
+    pub body_lines: u32,
+    /// The first copy.
+    pub guid: Guid,
+    /// Random; keys derive from it.
+    pub salt: [u8; 16],
+    /// META as stored.
+    pub meta: Stored,
+    /// HEAD as stored.
+    pub head: Stored,
+    /// BODY as stored.
+    pub body: Stored,
+}
+
+/// A part as stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stored {
+    /// Octets.
+    pub len: u32,
+    /// Their crc32c.
+    pub crc: u32,
+}
+
+impl FrameHeader {
+    /// The 96 octets.
+    pub fn encode(&self) -> [u8; HEADER_LEN] {
+        let mut out = BytesMut::with_capacity(HEADER_LEN);
+        out.put_slice(MAGIC);
+        out.put_u16_le(HEADER_LEN as u16);
+        out.put_u16_le(self.traits);
+        out.put_i32_le(self.tenant.0);
+        out.put_u32_le(0);
+        out.put_slice(&[0, 0, 0, 16]);
+        out.put_u32_le(self.head_octets);
+        out.put_u32_le(self.body_octets);
+        out.put_u32_le(self.body_lines);
+        out.put_u128(self.guid.as_u128());
+        out.put_slice(&self.salt);
+        for part in [self.meta, self.head, self.body] {
+            out.put_u32_le(part.len);
+        }
+        for part in [self.meta, self.head, self.body] {
+            out.put_u32_le(part.crc);
+        }
+        out.put_u32_le(0);
+        out.put_u32_le(crc32c::crc32c(&out));
+        let mut octets = [0; HEADER_LEN];
+        octets.copy_from_slice(&out);
+        octets
+    }
+
+    /// Reads a header; the error names what does not fit.
+    pub fn decode(octets: &[u8]) -> Result<Self, &'static str> {
+        let octets: &[u8; HEADER_LEN] =
+            octets.get(..HEADER_LEN).and_then(|o| o.try_into().ok()).ok_or("the frame's header is cut off")?;
+        let u32_at = |at: usize| u32::from_le_bytes(array_at(octets, at));
+        if &array_at::<4>(octets, 0) != MAGIC {
+            return Err("no frame begins here");
+        }
+        if crc32c::crc32c(octets.get(..92).unwrap_or_default()) != u32_at(92) {
+            return Err("the frame's header is damaged");
+        }
+        if u16::from_le_bytes(array_at(octets, 4)) as usize != HEADER_LEN {
+            return Err("a frame's header of another length");
+        }
+        let [cipher, head_codec, body_codec, _chunk] = array_at::<4>(octets, 16);
+        if cipher != 0 {
+            return Err("a cipher that this release does not know");
+        }
+        if head_codec != 0 || body_codec != 0 {
+            return Err("a codec that this release does not know");
+        }
+        let part = |len, crc| Stored { len: u32_at(len), crc: u32_at(crc) };
+        let header = Self {
+            traits: u16::from_le_bytes(array_at(octets, 6)),
+            tenant: TenantId(i32::from_le_bytes(array_at(octets, 8))),
+            head_octets: u32_at(20),
+            body_octets: u32_at(24),
+            body_lines: u32_at(28),
+            guid: Guid::from_u128(u128::from_be_bytes(array_at(octets, 32))),
+            salt: array_at(octets, 48),
+            meta: part(64, 76),
+            head: part(68, 80),
+            body: part(72, 84),
+        };
+        if header.head.len != header.head_octets || header.body.len != header.body_octets {
+            return Err("a part's stored length is not its plain length");
+        }
+        Ok(header)
+    }
+}
+
+/// A fixed array out of the header; the places are constants inside it.
+fn array_at<const N: usize>(octets: &[u8; HEADER_LEN], at: usize) -> [u8; N] {
+    let mut array = [0; N];
+    if let Some(slice) = octets.get(at..at + N) {
+        array.copy_from_slice(slice);
+    }
+    array
+}
+
+/// META: what it takes to rebuild the catalog from the bucket. CBOR (RFC 8949) with integer keys.
+#[derive(Debug)]
+pub struct Meta<'a> {
+    /// 1: SHA-256 of HEAD and BODY.
+    pub sha256: [u8; 32],
+    /// 2: when it was received, milliseconds.
+    pub received_ms: u64,
+    /// 3: the envelope's sender.
+    pub sender: &'a str,
+    /// 4: how it came: `LMTP`, `LMTPS`, `HTTP`.
+    pub source: &'a str,
+    /// 5: the copies.
+    pub copies: Vec<MetaCopy<'a>>,
+    /// 6: SHA-256 of the message as it came, mended, before our headers.
+    pub sha256_received: [u8; 32],
+}
+
+/// One copy in META.
+#[derive(Debug)]
+pub struct MetaCopy<'a> {
+    /// Its ordinal in the segment.
+    pub ordinal: u32,
+    /// Whose maildrop.
+    pub account: AccountId,
+    /// The RCPT address as given.
+    pub address: &'a str,
+    /// The copy's own first lines, where the frame is shared.
+    pub prefix: Option<&'a str>,
+}
+
+impl Meta<'_> {
+    /// As CBOR.
+    pub fn encode(&self) -> Vec<u8> {
+        let text = |text: Option<&str>| text.map_or(Value::Null, |t| Value::Text(t.to_owned()));
+        let copies = self.copies.iter().map(|copy| {
+            Value::Array(vec![
+                Value::from(copy.ordinal),
+                Value::from(copy.account.0),
+                text(Some(copy.address)),
+                text(copy.prefix),
+                Value::Null,
+                Value::Null,
+            ])
+        });
+        let map = Value::Map(vec![
+            (1.into(), Value::Bytes(self.sha256.to_vec())),
+            (2.into(), self.received_ms.into()),
+            (3.into(), text(Some(self.sender))),
+            (4.into(), text(Some(self.source))),
+            (5.into(), Value::Array(copies.collect())),
+            (6.into(), Value::Bytes(self.sha256_received.to_vec())),
+        ]);
+        let mut out = Vec::with_capacity(256);
+        #[expect(clippy::expect_used, reason = "writing to a Vec cannot fail, and every value above has a CBOR form")]
+        ciborium::into_writer(&map, &mut out).expect("CBOR into memory");
+        out
+    }
+}
+
+/// Length and checksum of a part that lies in several pieces.
+pub fn stored(pieces: &[Bytes]) -> Stored {
+    let mut crc = 0;
+    let mut len = 0;
+    for piece in pieces {
+        crc = crc32c::crc32c_append(crc, piece);
+        len += piece.len();
+    }
+    Stored { len: u32::try_from(len).unwrap_or(u32::MAX), crc }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header() -> FrameHeader {
+        FrameHeader {
+            traits: 0x13,
+            tenant: TenantId(7),
+            head_octets: 10,
+            body_octets: 20,
+            body_lines: 2,
+            guid: Guid::from_u128(0x0123_4567_89ab_7fff_bfff_ffff_fff0_0005),
+            salt: [9; 16],
+            meta: Stored { len: 5, crc: 1 },
+            head: Stored { len: 10, crc: 2 },
+            body: Stored { len: 20, crc: 3 },
+        }
+    }
+
+    #[test]
+    fn a_header_reads_as_it_was_written() {
+        assert_eq!(FrameHeader::decode(&header().encode()), Ok(header()));
+    }
+
+    #[test]
+    fn any_changed_octet_is_noticed() {
+        let octets = header().encode();
+        for at in 0..HEADER_LEN {
+            let mut bad = octets;
+            bad[at] ^= 1;
+            assert!(FrameHeader::decode(&bad).is_err(), "octet {at}");
+        }
+        assert!(FrameHeader::decode(&octets[..95]).is_err());
+    }
+}

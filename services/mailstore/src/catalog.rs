@@ -1,0 +1,36 @@
+//! The catalog: the part of the mailstore over PostgreSQL that says whose frame is where. Frontends call its versioned functions
+//! and nothing else; the SQL stands beside the type it fills, one file per purpose.
+
+pub(crate) mod deliver;
+pub(crate) mod maildrop;
+pub(crate) mod quit;
+pub(crate) mod sweep;
+
+use std::sync::LazyLock;
+
+use prometheus::{HistogramVec, register_histogram_vec};
+
+use crate::Error;
+
+#[expect(clippy::expect_used, reason = "the name and labels are constants")]
+static CALLS: LazyLock<HistogramVec> = LazyLock::new(|| {
+    register_histogram_vec!(
+        "restante_catalog_call_seconds",
+        "Calls of the catalog until their answer, by name and result",
+        &["call", "result"],
+        vec![0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0, 20.0]
+    )
+    .expect("a well-formed metric")
+});
+
+/// Times a call under its name.
+pub(crate) async fn named<T>(
+    call: &'static str,
+    work: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, Error> {
+    let start = tokio::time::Instant::now();
+    let result = work.await.map_err(Error::from);
+    let label = result.as_ref().err().map_or("ok", Error::kind);
+    CALLS.with_label_values(&[call, label]).observe(start.elapsed().as_secs_f64());
+    result
+}

@@ -1,0 +1,77 @@
+//! UPDATE state: the session's row and the expunge, in one transaction (`pop3_quit_1`).
+
+use std::net::IpAddr;
+
+use mail_types::{AccountId, CredentialId, SessionUuid, TenantId, Timestamp};
+use runtime::database::Pool;
+use uuid::Uuid;
+
+use super::named;
+use crate::Error;
+
+/// What stays of a session that fetched, expunged or failed.
+#[derive(Debug, Clone)]
+pub struct SessionRecord {
+    /// The session; a repeated QUIT with it is done once.
+    pub session: SessionUuid,
+    /// What it logged in with.
+    pub credential: CredentialId,
+    /// When it began, by the frontend's clock. A repeat must name the same moment.
+    pub started: Timestamp,
+    /// The client.
+    pub address: IpAddr,
+    /// 1 USER/PASS, 2 SASL PLAIN.
+    pub mechanism: i16,
+    /// 0 clear, 1 STLS, 2 implicit TLS.
+    pub tls: i16,
+    /// How it ended.
+    pub outcome: SessionOutcome,
+    /// Messages fetched whole.
+    pub fetched: u32,
+    /// Their octets.
+    pub fetched_octets: u64,
+}
+
+/// How a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionOutcome {
+    /// With QUIT.
+    Quit = 0,
+    /// The connection was lost, or a limit ended it: nothing was expunged.
+    Lost = 1,
+}
+
+/// Writes the session's row and expunges; answers how many messages were expunged by this call or the one it repeats.
+pub(crate) async fn quit(
+    pool: &Pool,
+    tenant: TenantId,
+    account: AccountId,
+    record: &SessionRecord,
+    uids: &[i64],
+) -> Result<u32, Error> {
+    let started = i64::try_from(record.started.unix_ms())
+        .ok()
+        .and_then(chrono::DateTime::from_timestamp_millis)
+        .ok_or(Error::Inconsistent { table: "sessions", what: "started_at" })?;
+    let count: i32 = named(
+        "pop3_quit_1",
+        sqlx::query_scalar(
+            "SELECT restante.pop3_quit_1($1, $2, $3, $4, $5, $6::text::inet, $7, $8, $9, $10, $11, NULL, $12)",
+        )
+        .bind(tenant.0)
+        .bind(account.0)
+        .bind(Uuid::from_u128(record.session.as_u128()))
+        .bind(record.credential.0)
+        .bind(started)
+        .bind(record.address.to_string())
+        .bind(record.mechanism)
+        .bind(record.tls)
+        .bind(record.outcome as i16)
+        .bind(i32::try_from(record.fetched).unwrap_or(i32::MAX))
+        .bind(i64::try_from(record.fetched_octets).unwrap_or(i64::MAX))
+        .bind(uids)
+        .fetch_one(pool),
+    )
+    .await?;
+    Ok(u32::try_from(count).unwrap_or(0))
+}

@@ -1,0 +1,75 @@
+//! What can go wrong with the mailstore, with a kind for metrics and whether trying again may help.
+
+use mail_types::SegmentUuid;
+
+/// A failure of the mailstore. Its text is for the log; what a client is told is the drivers' business.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// PostgreSQL.
+    #[error(transparent)]
+    Catalog(#[from] runtime::database::Error),
+    /// The object store, after its retries.
+    #[error("object store: {0}")]
+    Store(#[source] object_store::Error),
+    /// The object store did not answer in time.
+    #[error("object store: no answer within {0:?}")]
+    StoreDeadline(std::time::Duration),
+    /// What was read is not what was written.
+    #[error("segment {segment} at {offset}: {what}")]
+    Damaged {
+        /// Which object.
+        segment: SegmentUuid,
+        /// Where in it the frame begins.
+        offset: u64,
+        /// What does not fit.
+        what: &'static str,
+    },
+    /// A row holds a value that this program does not understand.
+    #[error("inconsistent row in {table}: {what}")]
+    Inconsistent {
+        /// Of this table.
+        table: &'static str,
+        /// Which column and why.
+        what: &'static str,
+    },
+    /// The object store's URL.
+    #[error("object store URL: {0}")]
+    Url(String),
+}
+
+impl Error {
+    /// For metrics: a bounded set.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Catalog(error) => error.kind(),
+            Self::Store(object_store::Error::NotFound { .. }) => "not_found",
+            Self::Store(_) => "store",
+            Self::StoreDeadline(_) => "store_deadline",
+            Self::Damaged { .. } => "damaged",
+            Self::Inconsistent { .. } => "inconsistent",
+            Self::Url(_) => "url",
+        }
+    }
+
+    /// Whether the same call may succeed in a moment.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Catalog(error) => error.is_temporary(),
+            Self::Store(error) => !matches!(error, object_store::Error::NotFound { .. }),
+            Self::StoreDeadline(_) => true,
+            Self::Damaged { .. } | Self::Inconsistent { .. } | Self::Url(_) => false,
+        }
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Catalog(error.into())
+    }
+}
+
+impl From<object_store::Error> for Error {
+    fn from(error: object_store::Error) -> Self {
+        Self::Store(error)
+    }
+}

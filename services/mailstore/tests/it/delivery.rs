@@ -1,0 +1,240 @@
+use std::sync::Arc;
+
+use mail_types::SystemClock;
+use mailstore::{DeliveryVerdict, Part, Settings};
+use testkit::{Fault, Operation};
+
+use crate::world::{World, deliver, impatient, is_stored};
+
+#[tokio::test]
+async fn a_message_comes_back_octet_for_octet() {
+    let world = World::new().await;
+    let alice = world.account("a", None).await;
+    let verdicts = world.deliver(b"Subject: x\n\n.dot\n", &[("Alice@a.test", &[alice])]).await;
+    let [DeliveryVerdict::Stored { unique_ids }] = verdicts.as_slice() else { panic!("{verdicts:?}") };
+    let snapshot = world.snapshot(alice).await;
+    let [message] = snapshot.messages() else { panic!("{snapshot:?}") };
+    assert_eq!(unique_ids, &[message.unique_id()]);
+    assert!(message.may_need_stuffing());
+    let head = "Return-Path: <sender@x.test>\r\nDelivered-To: Alice@a.test\r\nReceived: here\r\nSubject: x\r\n\r\n";
+    let whole = world.read(alice, message, Part::Whole).await.unwrap();
+    assert_eq!(String::from_utf8(whole).unwrap(), format!("{head}.dot\r\n"));
+    assert_eq!(world.read(alice, message, Part::Head).await.unwrap(), head.as_bytes());
+    world.check_counters().await;
+}
+
+#[tokio::test]
+async fn recipients_share_a_frame_and_keep_their_own_lines() {
+    let world = World::new().await;
+    let (alice, bob, carol) =
+        (world.account("a", None).await, world.account("a", None).await, world.account("b", None).await);
+    let verdicts = world
+        .deliver(
+            b"Subject: x\r\n\r\nbody\r\n",
+            &[("alice@a.test", &[alice]), ("both@a.test", &[alice, bob]), ("carol@b.test", &[carol])],
+        )
+        .await;
+    assert!(verdicts.iter().all(is_stored), "{verdicts:?}");
+    let expected = |to: &str| {
+        format!("Return-Path: <sender@x.test>\r\nDelivered-To: {to}\r\nReceived: here\r\nSubject: x\r\n\r\nbody\r\n")
+            .into_bytes()
+    };
+    assert_eq!(world.read_all(alice).await, [expected("alice@a.test"), expected("both@a.test")]);
+    assert_eq!(world.read_all(bob).await, [expected("both@a.test")]);
+    assert_eq!(world.read_all(carol).await, [expected("carol@b.test")]);
+    assert_eq!(world.store.calls(Operation::Put), 1);
+    assert_eq!(
+        world.count("SELECT count(DISTINCT frame_offset) FROM restante.messages").await,
+        2,
+        "one frame per tenant"
+    );
+    world.check_counters().await;
+}
+
+#[tokio::test]
+async fn another_tenant_cannot_read_a_frame() {
+    let world = World::new().await;
+    let (alice, carol) = (world.account("a", None).await, world.account("b", None).await);
+    world.deliver(b"x", &[("alice@a.test", &[alice])]).await;
+    let snapshot = world.snapshot(alice).await;
+    let error = world.read(carol, &snapshot.messages()[0], Part::Whole).await.unwrap_err();
+    assert_eq!(error.kind(), "damaged");
+}
+
+#[tokio::test]
+async fn what_queues_behind_a_put_becomes_one_segment() {
+    let world = World::new().await;
+    let alice = world.account("a", None).await;
+    world.store.nth(Operation::Put, 1, Fault::Hang);
+    let mut sent = tokio::task::JoinSet::new();
+    for n in 0..40 {
+        let lmtp = world.lmtp.clone();
+        sent.spawn(async move {
+            deliver(&lmtp, format!("Subject: {n}\r\n\r\n").as_bytes(), &[("alice@a.test", &[alice])]).await
+        });
+    }
+    // The first is in flight; every other is in the queue or will be before the store answers.
+    while world.store.calls(Operation::Put) == 0 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+    world.store.release();
+    while let Some(verdicts) = sent.join_next().await {
+        assert!(is_stored(&verdicts.unwrap()[0]));
+    }
+    assert!(world.store.calls(Operation::Put) <= 3, "{} PUTs", world.store.calls(Operation::Put));
+    assert_eq!(world.read_all(alice).await.len(), 40);
+    world.check_counters().await;
+}
+
+#[tokio::test]
+async fn a_message_over_the_limit_of_groups_is_a_segment_of_its_own() {
+    let world = World::new().await;
+    let alice = world.account("a", None).await;
+    let text = format!(
+        "Subject: large\r\n\r\n{}",
+        "0123456789abcdef0123456789abcdef0123456789abcdef012345678901\r\n".repeat(50_000)
+    );
+    assert!(is_stored(&world.deliver(text.as_bytes(), &[("alice@a.test", &[alice])]).await[0]));
+    let octets = world.read_all(alice).await.remove(0);
+    assert!(octets.ends_with(text.as_bytes()));
+}
+
+#[tokio::test]
+async fn one_over_quota_does_not_refuse_its_neighbours() {
+    let world = World::new().await;
+    let (a, b) = (world.account("a", Some(1_000)).await, world.account("a", Some(10)).await);
+    // The first recipient wants both and b is full, so a still has all its room for the second.
+    let text = format!("\r\n{}", "x".repeat(600));
+    let verdicts = world.deliver(text.as_bytes(), &[("both@a.test", &[a, b]), ("a@a.test", &[a])]).await;
+    assert_eq!(verdicts[0], DeliveryVerdict::OverQuota { defer: false });
+    assert!(is_stored(&verdicts[1]), "{verdicts:?}");
+    assert_eq!(world.read_all(a).await.len(), 1);
+    assert!(world.read_all(b).await.is_empty(), "all of a recipient's accounts or none");
+    world.check_counters().await;
+}
+
+#[tokio::test]
+async fn the_policy_decides_between_552_and_452() {
+    let world = World::new().await;
+    let full = world.account("b", Some(1)).await;
+    sqlx::query("UPDATE restante.tenants SET policy = '{\"over_quota\": \"defer\"}' WHERE slug = 'b'")
+        .execute(&world.superuser)
+        .await
+        .unwrap();
+    assert_eq!(world.deliver(b"x", &[("f@b.test", &[full])]).await, [DeliveryVerdict::OverQuota { defer: true }]);
+}
+
+#[tokio::test]
+async fn accounts_and_tenants_that_went_away_are_named() {
+    let world = World::new().await;
+    let (gone, suspended) = (world.account("a", None).await, world.account("b", None).await);
+    sqlx::query("UPDATE restante.accounts SET status = 3 WHERE account_id = $1")
+        .bind(gone.account.0)
+        .execute(&world.superuser)
+        .await
+        .unwrap();
+    sqlx::query("UPDATE restante.tenants SET status = 2 WHERE slug = 'b'").execute(&world.superuser).await.unwrap();
+    let verdicts = world.deliver(b"x", &[("g@a.test", &[gone]), ("s@b.test", &[suspended])]).await;
+    assert_eq!(verdicts, [DeliveryVerdict::NoSuchAccount, DeliveryVerdict::Suspended]);
+}
+
+#[tokio::test]
+async fn a_busy_maildrop_holds_up_nobody_else() {
+    let world = World::with(impatient(), Arc::new(SystemClock)).await;
+    let (busy, free) = (world.account("a", None).await, world.account("a", None).await);
+    let mut lock = world.superuser.begin().await.unwrap();
+    sqlx::query("SELECT 1 FROM restante.maildrops WHERE account_id = $1 FOR UPDATE")
+        .bind(busy.account.0)
+        .execute(&mut *lock)
+        .await
+        .unwrap();
+    let held = tokio::spawn({
+        let lmtp = world.lmtp.clone();
+        async move { deliver(&lmtp, b"x", &[("busy@a.test", &[busy])]).await }
+    });
+    assert!(is_stored(&world.deliver(b"x", &[("free@a.test", &[free])]).await[0]), "while the other is locked");
+    assert_eq!(held.await.unwrap(), [DeliveryVerdict::Busy]);
+    lock.rollback().await.unwrap();
+    assert!(is_stored(&world.deliver(b"y", &[("busy@a.test", &[busy])]).await[0]));
+    assert_eq!(world.read_all(busy).await.len(), 1, "busy means not stored");
+    world.check_counters().await;
+}
+
+#[tokio::test]
+async fn a_maildrop_that_is_free_again_in_time_gets_its_message() {
+    let world = World::with(Settings::default(), Arc::new(SystemClock)).await;
+    let busy = world.account("a", None).await;
+    let mut lock = world.superuser.begin().await.unwrap();
+    sqlx::query("SELECT 1 FROM restante.maildrops WHERE account_id = $1 FOR UPDATE")
+        .bind(busy.account.0)
+        .execute(&mut *lock)
+        .await
+        .unwrap();
+    let held = tokio::spawn({
+        let lmtp = world.lmtp.clone();
+        async move { deliver(&lmtp, b"x", &[("busy@a.test", &[busy])]).await }
+    });
+    while world.count("SELECT count(*) FROM restante.segments").await == 0 {
+        tokio::task::yield_now().await;
+    }
+    lock.rollback().await.unwrap();
+    assert!(is_stored(&held.await.unwrap()[0]));
+    assert_eq!(world.read_all(busy).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_store_that_fails_means_a_temporary_error_and_no_row() {
+    let world = World::new().await;
+    let alice = world.account("a", None).await;
+    for fault in [Fault::Fail, Fault::LoseAnswer] {
+        world.store.nth(Operation::Put, 1, fault);
+        assert_eq!(world.deliver(b"x", &[("alice@a.test", &[alice])]).await, [DeliveryVerdict::Unavailable]);
+    }
+    assert_eq!(world.count("SELECT count(*) FROM restante.messages").await, 0);
+    assert!(is_stored(&world.deliver(b"x", &[("alice@a.test", &[alice])]).await[0]), "it recovers by itself");
+}
+
+/// A commit whose answer was lost is asked again; the call must find what it stored and store nothing twice.
+#[tokio::test]
+async fn a_repeated_commit_stores_nothing_twice() {
+    let world = World::new().await;
+    let alice = world.account("a", None).await;
+    let lmtp = world.database.pool(runtime::database::DbRole::Lmtp).await;
+    for _ in 0..3 {
+        let result: i16 = sqlx::query_scalar(
+            "SELECT result FROM restante.lmtp_deliver_1('01900000-0000-7000-8000-000000000000', 200, '{0}', '{0}', ARRAY[$1], ARRAY[$2], \
+             '{01900000-0000-7000-8000-000000000000}', '{5}', '{64}', '{100}', '{98}', '{0}', '{NULL}')",
+        )
+        .bind(alice.tenant.0)
+        .bind(alice.account.0)
+        .fetch_one(&lmtp)
+        .await
+        .unwrap();
+        assert_eq!(result, 1);
+    }
+    assert_eq!(world.count("SELECT count(*) FROM restante.messages").await, 1);
+    world.check_counters().await;
+}
+
+#[tokio::test]
+async fn a_damaged_body_never_looks_whole() {
+    let world = World::new().await;
+    let alice = world.account("a", None).await;
+    world.deliver(b"Subject: x\r\n\r\nbody\r\n", &[("alice@a.test", &[alice])]).await;
+    let snapshot = world.snapshot(alice).await;
+    let hours = world.directory.path().join("v1/seg");
+    let hour = std::fs::read_dir(hours).unwrap().next().unwrap().unwrap().path();
+    let object = std::fs::read_dir(hour).unwrap().next().unwrap().unwrap().path();
+    let mut octets = std::fs::read(&object).unwrap();
+    let at = octets.windows(4).rposition(|w| w == b"body").unwrap();
+    octets[at] ^= 1;
+    std::fs::write(&object, &octets).unwrap();
+    let error = world.read(alice, &snapshot.messages()[0], Part::Whole).await.unwrap_err();
+    assert_eq!(error.kind(), "damaged");
+    std::fs::remove_file(&object).unwrap();
+    let error = world.read(alice, &snapshot.messages()[0], Part::Whole).await.unwrap_err();
+    assert_eq!(error.kind(), "not_found");
+}

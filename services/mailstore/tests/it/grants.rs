@@ -1,0 +1,64 @@
+use runtime::database::DbRole;
+
+use crate::world::World;
+
+/// All that the frontends' roles may do. A grant that is not here is a mistake, wherever it comes from.
+const FUNCTIONS: &[(&str, &[&str])] = &[
+    ("restante_pop3", &["catalog_1", "pop3_list_1", "pop3_login_1", "pop3_quit_1"]),
+    ("restante_lmtp", &["catalog_1", "lmtp_deliver_1", "lmtp_resolve_1"]),
+    ("restante_worker", &["catalog_1", "worker_drop_purged_1", "worker_partition_1"]),
+];
+
+#[tokio::test]
+async fn frontends_may_call_their_functions_and_touch_no_table() {
+    let world = World::new().await;
+    for (role, expected) in FUNCTIONS {
+        let granted: Vec<String> = sqlx::query_scalar(
+            "SELECT p.proname::text FROM pg_proc p WHERE p.pronamespace = 'restante'::regnamespace AND has_function_privilege($1, p.oid, 'EXECUTE') ORDER BY 1",
+        )
+        .bind(role)
+        .fetch_all(&world.superuser)
+        .await
+        .unwrap();
+        assert_eq!(&granted, expected, "functions of {role}");
+    }
+    for role in ["restante_pop3", "restante_lmtp"] {
+        let tables: Vec<String> = sqlx::query_scalar(
+            "SELECT c.relname::text FROM pg_class c WHERE c.relnamespace = 'restante'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'S') \
+             AND (CASE WHEN c.relkind = 'S' THEN has_sequence_privilege($1, c.oid, 'USAGE, SELECT, UPDATE') \
+                       ELSE has_table_privilege($1, c.oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE') OR has_any_column_privilege($1, c.oid, 'SELECT, INSERT, UPDATE') END)",
+        )
+        .bind(role)
+        .fetch_all(&world.superuser)
+        .await
+        .unwrap();
+        assert!(tables.is_empty(), "{role} may touch {tables:?}");
+    }
+    let worker = world.database.pool(DbRole::Worker).await;
+    for secret in ["SELECT verifier FROM restante.credentials", "SELECT key_hash FROM restante.api_keys"] {
+        let error = sqlx::query(sqlx::AssertSqlSafe(secret)).execute(&worker).await.unwrap_err();
+        assert_eq!(error.as_database_error().and_then(|e| e.code()).as_deref(), Some("42501"), "{secret}");
+    }
+}
+
+#[tokio::test]
+async fn every_table_of_a_tenant_has_forced_row_level_security_and_a_policy() {
+    let world = World::new().await;
+    // Partitions made later are tables too.
+    world
+        .sweeper(mailstore::SweepSettings { partitions_ahead_days: 2, ..Default::default() })
+        .await
+        .sweep()
+        .await
+        .unwrap();
+    let open: Vec<String> = sqlx::query_scalar(
+        "SELECT c.relname::text FROM pg_class c WHERE c.relnamespace = 'restante'::regnamespace AND c.relkind IN ('r', 'p') \
+         AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped) \
+         AND NOT (c.relrowsecurity AND c.relforcerowsecurity \
+                  AND EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND 'restante_admin'::regrole = ANY (p.polroles)))",
+    )
+    .fetch_all(&world.superuser)
+    .await
+    .unwrap();
+    assert!(open.is_empty(), "without row-level security: {open:?}");
+}

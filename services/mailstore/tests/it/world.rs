@@ -1,0 +1,192 @@
+//! What every test stands on: a database with two tenants' accounts, a store, a mailstore for each role.
+
+use std::sync::Arc;
+
+use mail_types::{AccountId, Clock, MaildropState, Octets, Random, ReversePath, SystemClock, SystemRandom, TenantId};
+use mailstore::{
+    Delivery, DeliveryVerdict, Mailstore, Part, Parts, Recipient, Settings, Snapshot, StoreSettings, SweepSettings,
+    Sweeper, Target,
+};
+use object_store::ObjectStore;
+use runtime::database::{DbRole, Pool};
+use sqlx::Row as _;
+use testkit::{FaultyStore, TestDatabase};
+
+pub(crate) struct World {
+    pub(crate) database: TestDatabase,
+    pub(crate) superuser: Pool,
+    pub(crate) store: FaultyStore,
+    pub(crate) directory: tempfile::TempDir,
+    pub(crate) lmtp: Mailstore,
+    pub(crate) pop3: Mailstore,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with(Settings::default(), Arc::new(SystemClock)).await
+    }
+
+    pub(crate) async fn with(settings: Settings, clock: Arc<dyn Clock>) -> Self {
+        let database = testkit::database().await;
+        let directory = tempfile::tempdir().unwrap();
+        let local =
+            mailstore::open_store(&format!("file://{}", directory.path().display()), None, &StoreSettings::default())
+                .unwrap();
+        let store = FaultyStore::new(local);
+        let superuser = database.superuser().await;
+        for slug in ["a", "b"] {
+            sqlx::query(
+                "WITH t AS (INSERT INTO restante.tenants (slug, display_name) VALUES ($1, $1) RETURNING tenant_id) \
+                 INSERT INTO restante.domains (tenant_id, name, challenge, verified_at) SELECT tenant_id, $1 || '.test', '', now() FROM t",
+            )
+            .bind(slug)
+            .execute(&superuser)
+            .await
+            .unwrap();
+        }
+        let open = async |role| {
+            let random: Arc<dyn Random> = Arc::new(SystemRandom);
+            Mailstore::open(Parts {
+                pool: database.pool(role).await,
+                role,
+                store: Arc::new(store.clone()) as Arc<dyn ObjectStore>,
+                store_settings: StoreSettings::default(),
+                settings: settings.clone(),
+                memory: settings.memory_budget(),
+                clock: clock.clone(),
+                random,
+            })
+            .await
+            .unwrap()
+        };
+        let (lmtp, pop3) = (open(DbRole::Lmtp).await, open(DbRole::Pop3).await);
+        Self { superuser, store, directory, lmtp, pop3, database }
+    }
+
+    /// A new account of tenant `a` or `b` with at most so many octets.
+    pub(crate) async fn account(&self, slug: &str, max_octets: Option<i64>) -> Target {
+        let row = sqlx::query(
+            "WITH a AS (INSERT INTO restante.accounts (tenant_id, domain_id, local_part, scram_salt, max_octets) \
+                        SELECT d.tenant_id, d.domain_id, gen_random_uuid()::text, '', $2 FROM restante.domains d WHERE d.name = $1 || '.test' \
+                        RETURNING tenant_id, account_id) \
+             INSERT INTO restante.maildrops (tenant_id, account_id) SELECT * FROM a RETURNING tenant_id, account_id",
+        )
+        .bind(slug)
+        .bind(max_octets)
+        .fetch_one(&self.superuser)
+        .await
+        .unwrap();
+        Target { tenant: TenantId(row.get(0)), account: AccountId(row.get(1)) }
+    }
+
+    pub(crate) async fn deliver(&self, text: &[u8], recipients: &[(&str, &[Target])]) -> Vec<DeliveryVerdict> {
+        deliver(&self.lmtp, text, recipients).await
+    }
+
+    pub(crate) async fn state(&self, target: Target) -> MaildropState {
+        let row = sqlx::query("SELECT shape, next_uid, live_messages, live_octets FROM restante.maildrops WHERE tenant_id = $1 AND account_id = $2")
+            .bind(target.tenant.0)
+            .bind(target.account.0)
+            .fetch_one(&self.superuser)
+            .await
+            .unwrap();
+        MaildropState {
+            shape: row.get(0),
+            next_uid: row.get(1),
+            messages: row.get::<i32, _>(2).try_into().unwrap(),
+            octets: Octets(row.get::<i64, _>(3).try_into().unwrap()),
+        }
+    }
+
+    pub(crate) async fn snapshot(&self, target: Target) -> Arc<Snapshot> {
+        self.pop3.snapshot(target.tenant, target.account, self.state(target).await).await.unwrap()
+    }
+
+    /// All messages of a maildrop, whole.
+    pub(crate) async fn read_all(&self, target: Target) -> Vec<Vec<u8>> {
+        let snapshot = self.snapshot(target).await;
+        let mut all = Vec::new();
+        for message in snapshot.messages() {
+            let octets = self.read(target, message, Part::Whole).await.unwrap();
+            assert_eq!(octets.len() as u64, message.octets.0, "octets as listed");
+            all.push(octets);
+        }
+        all
+    }
+
+    pub(crate) async fn read(
+        &self,
+        target: Target,
+        message: &mailstore::Message,
+        part: Part,
+    ) -> Result<Vec<u8>, mailstore::Error> {
+        let mut reader = self.pop3.read(target.tenant, message, part).await?;
+        let mut octets = Vec::new();
+        while let Some(piece) = reader.next().await? {
+            octets.extend_from_slice(&piece);
+        }
+        Ok(octets)
+    }
+
+    pub(crate) async fn sweeper(&self, settings: SweepSettings) -> Sweeper {
+        Sweeper::new(
+            self.database.pool(DbRole::Worker).await,
+            Arc::new(self.store.clone()),
+            &StoreSettings::default(),
+            settings,
+        )
+    }
+
+    pub(crate) async fn count(&self, sql: &'static str) -> i64 {
+        sqlx::query_scalar(sql).fetch_one(&self.superuser).await.unwrap()
+    }
+
+    /// The counters against a recount: nothing may differ.
+    pub(crate) async fn check_counters(&self) {
+        let wrong = self
+            .count(
+                "SELECT count(*) FROM restante.maildrops m \
+                 LEFT JOIN (SELECT tenant_id, account_id, count(*) n, sum(octets) o, max(uid) u FROM restante.messages GROUP BY 1, 2) l USING (tenant_id, account_id) \
+                 LEFT JOIN (SELECT tenant_id, account_id, count(*) n, sum(octets) o, max(uid) u FROM restante.expunged GROUP BY 1, 2) x USING (tenant_id, account_id) \
+                 WHERE (m.live_messages, m.live_octets, m.kept_messages, m.kept_octets) \
+                       IS DISTINCT FROM (coalesce(l.n, 0), coalesce(l.o, 0), coalesce(x.n, 0), coalesce(x.o, 0)) \
+                    OR m.next_uid <= greatest(coalesce(l.u, 0), coalesce(x.u, 0))",
+            )
+            .await;
+        assert_eq!(wrong, 0, "maildrops whose counters differ from a recount");
+        let wrong = self
+            .count(
+                "SELECT count(*) FROM restante.segments s WHERE s.refs <> \
+                 (SELECT count(*) FROM restante.messages m WHERE m.segment_id = s.segment_id) + (SELECT count(*) FROM restante.expunged x WHERE x.segment_id = s.segment_id)",
+            )
+            .await;
+        assert_eq!(wrong, 0, "segments whose refs differ from a recount");
+        assert_eq!(self.count("SELECT count(*) - count(DISTINCT guid) FROM (SELECT guid FROM restante.messages UNION ALL SELECT guid FROM restante.expunged) g").await, 0);
+    }
+}
+
+pub(crate) async fn deliver(store: &Mailstore, text: &[u8], recipients: &[(&str, &[Target])]) -> Vec<DeliveryVerdict> {
+    let mut incoming = store.incoming(1 << 26);
+    incoming.write(text).await.unwrap();
+    store
+        .deliver(Delivery {
+            reverse_path: ReversePath::parse("sender@x.test").unwrap(),
+            received: "Received: here".into(),
+            source: "LMTP",
+            recipients: recipients
+                .iter()
+                .map(|(given, targets)| Recipient { given: (*given).to_owned(), targets: targets.to_vec() })
+                .collect(),
+            body: incoming.finish(),
+        })
+        .await
+}
+
+pub(crate) fn is_stored(verdict: &DeliveryVerdict) -> bool {
+    matches!(verdict, DeliveryVerdict::Stored { .. })
+}
+
+/// Short waits, so that what must give up gives up soon.
+pub(crate) fn impatient() -> Settings {
+    Settings { busy_deadline_ms: 300, commit_deadline_ms: 500, ..Settings::default() }
+}
