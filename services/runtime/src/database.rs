@@ -1,6 +1,6 @@
 //! PostgreSQL: a pool whose connections act as one database role, migrations, and what an error means for a retry.
 
-use std::{collections::HashMap, str::FromStr as _, time::Duration};
+use std::{str::FromStr as _, time::Duration};
 
 use mail_types::Secret;
 use serde::Deserialize;
@@ -219,11 +219,13 @@ pub async fn migrate(url: &Secret) -> Result<usize, Error> {
 
 /// How many migrations this database has.
 async fn applied(connection: &mut PgConnection) -> Result<usize, Error> {
-    let exists: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(&mut *connection).await?;
+    let exists: bool =
+        sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(&mut *connection).await?;
     if !exists {
         return Ok(0);
     }
-    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM _sqlx_migrations WHERE success").fetch_one(connection).await?;
+    let count: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM _sqlx_migrations WHERE success").fetch_one(connection).await?;
     Ok(usize::try_from(count).unwrap_or(0))
 }
 
@@ -243,17 +245,7 @@ pub async fn create_database(url: &Secret, name: &str) -> Result<(), Error> {
 }
 
 fn connect_options(url: &Secret, role: DbRole) -> Result<PgConnectOptions, Error> {
-    let options = url.expose_str().and_then(|url| PgConnectOptions::from_str(url).ok()).ok_or(Error::Url(role.name()))?;
+    let options =
+        url.expose_str().and_then(|url| PgConnectOptions::from_str(url).ok()).ok_or(Error::Url(role.name()))?;
     Ok(options.application_name(&format!("restante-{}", role.name())))
-}
-
-/// The URLs of all roles that the environment names.
-pub fn urls_from_env(roles: &[DbRole]) -> Result<HashMap<DbRole, Secret>, ConfigError> {
-    let mut urls = HashMap::new();
-    for &role in roles {
-        if let Some(url) = role.url_from_env()? {
-            urls.insert(role, url);
-        }
-    }
-    Ok(urls)
 }

@@ -41,7 +41,8 @@ impl Readiness {
         Fut: Future<Output = Result<(), E>> + Send + 'static,
         E: Display,
     {
-        self.checks.insert(name, Arc::new(move || ask().map(|answer| answer.map_err(|error| error.to_string())).boxed()));
+        self.checks
+            .insert(name, Arc::new(move || ask().map(|answer| answer.map_err(|error| error.to_string())).boxed()));
         self
     }
 
@@ -115,10 +116,11 @@ mod tests {
     async fn ready_means_that_every_check_answers_and_nothing_drains() {
         let failing = Arc::new(std::sync::atomic::AtomicBool::new(false));
         let flag = Arc::clone(&failing);
-        let readiness = Readiness::new().check("database", || async { Ok::<(), String>(()) }).check("store", move || {
-            let failed = flag.load(std::sync::atomic::Ordering::Relaxed);
-            async move { if failed { Err("secret place") } else { Ok(()) } }
-        });
+        let readiness =
+            Readiness::new().check("database", || async { Ok::<(), String>(()) }).check("store", move || {
+                let failed = flag.load(std::sync::atomic::Ordering::Relaxed);
+                async move { if failed { Err("secret place") } else { Ok(()) } }
+            });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = Shutdown::new();
