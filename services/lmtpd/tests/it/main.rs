@@ -1,0 +1,6 @@
+//! The role against a real database, over real sockets.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "test code that is not inside a test function")]
+
+mod delivery;
+mod session;
+mod support;
