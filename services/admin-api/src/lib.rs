@@ -1,1 +1,62 @@
-//! admin-api
+//! The admin API: `/v1`, JSON, described by an OpenAPI 3.1 document that is generated from this code.
+//!
+//! Everything that is refused is a problem (RFC 9457) with a stable `type`; what a tenant's key does not reach is not found,
+//! exactly as what does not exist. The rules of the API as a whole are in the document's own description ([`openapi`]).
+//!
+//! One file per noun under `v1`; what they share: [`Config`], the caller (`caller.rs`), reading bodies with every fault named
+//! (`fields.rs`), answers (`answer.rs`), `Idempotency-Key` (`once.rs`).
+
+mod answer;
+pub mod bodies;
+mod caller;
+mod config;
+mod extract;
+mod fields;
+mod observe;
+mod once;
+mod openapi;
+mod problem;
+mod server;
+mod v1;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::response::Redirect;
+use axum::routing::get;
+use directory::Directory;
+use mail_types::{Clock, Random};
+use mailstore::Mailstore;
+use utoipa_swagger_ui::SwaggerUi;
+
+pub use config::Config;
+pub use openapi::document as openapi;
+pub use server::serve;
+
+/// What every request works with.
+#[derive(Debug, Clone)]
+pub struct AppState {
+    /// Under the role admin.
+    pub directory: Directory,
+    /// Under the role admin.
+    pub mailstore: Mailstore,
+    /// Bounds.
+    pub config: Arc<Config>,
+    /// This host's name, as `Received` lines show it.
+    pub host: Arc<str>,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness, for request ids.
+    pub random: Arc<dyn Random>,
+}
+
+/// The whole service: the API, its document, and the page that shows it.
+pub fn router(state: AppState) -> Router {
+    let (api, document) = v1::router().split_for_parts();
+    let docs = SwaggerUi::new("/docs").url("/v1/openapi.json", openapi::complete(document));
+    api.with_state(state.clone())
+        .merge(docs)
+        .route("/", get(async || Redirect::temporary("/docs/")))
+        .route("/problems/{code}", get(problem::explain))
+        .layer(axum::middleware::from_fn_with_state(state, observe::observe))
+}

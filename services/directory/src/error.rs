@@ -43,6 +43,15 @@ pub enum Error {
     /// Something depends on it, so it stays.
     #[error("still in use: {0}")]
     InUse(&'static str),
+    /// The tenant or account has as many as it may have.
+    #[error("limit reached: {0}")]
+    LimitReached(&'static str),
+    /// The tenant is suspended and takes no mail.
+    #[error("the tenant is suspended")]
+    Suspended,
+    /// The maildrop or its tenant is full.
+    #[error("over quota")]
+    OverQuota,
     /// The row is not the version that the caller named (`If-Match`).
     #[error("changed by somebody else in the meantime")]
     VersionMismatch,
@@ -87,6 +96,9 @@ impl Error {
             Self::Invalid(_) => "invalid",
             Self::Duplicate(_) => "duplicate",
             Self::InUse(_) => "in_use",
+            Self::LimitReached(_) => "limit_reached",
+            Self::Suspended => "suspended",
+            Self::OverQuota => "over_quota",
             Self::VersionMismatch => "version_mismatch",
             Self::Busy => "busy",
             Self::Unavailable(_) => "unavailable",
@@ -99,14 +111,6 @@ impl Error {
     /// Whether the same call may succeed later with nobody changing anything: the peer is told to come again.
     pub fn is_temporary(&self) -> bool {
         matches!(self, Self::Busy | Self::Unavailable(_))
-    }
-
-    /// The name of the constraint that a write broke, if it broke one.
-    pub(crate) fn constraint(&self) -> Option<&str> {
-        match self {
-            Self::Fault(sqlx::Error::Database(error)) => error.constraint(),
-            _ => None,
-        }
     }
 
     /// Turns the breach of a unique or primary key into [`Error::Duplicate`].

@@ -30,24 +30,25 @@ impl Default for PageRequest {
 
 impl PageRequest {
     /// The key that the last page ended with.
-    pub(crate) fn after<K: DeserializeOwned>(&self) -> Result<Option<K>> {
+    pub fn after<K: DeserializeOwned>(&self) -> Result<Option<K>> {
         let Some(cursor) = &self.cursor else { return Ok(None) };
         let key = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|json| serde_json::from_slice(&json).ok());
         key.map(Some).ok_or_else(|| Error::invalid("/cursor", "invalid", "this is not a cursor of this list"))
     }
 
     /// One row more than the page holds tells whether another page follows.
-    pub(crate) fn fetch(&self) -> i64 {
+    pub fn fetch(&self) -> i64 {
         i64::from(self.limit) + 1
     }
 
     /// Cuts what [`PageRequest::fetch`] brought to a page; `key` is what the list is ordered by.
-    pub(crate) fn page<R, K: Serialize>(&self, mut rows: Vec<R>, key: impl Fn(&R) -> K) -> Page<R> {
+    pub fn page<R, K: Serialize>(&self, mut rows: Vec<R>, key: impl Fn(&R) -> K) -> Page<R> {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let more = rows.len() > limit;
         rows.truncate(limit);
         let last = if more { rows.last() } else { None };
-        let next_cursor = last.and_then(|row| serde_json::to_vec(&key(row)).ok()).map(|json| URL_SAFE_NO_PAD.encode(json));
+        let next_cursor =
+            last.and_then(|row| serde_json::to_vec(&key(row)).ok()).map(|json| URL_SAFE_NO_PAD.encode(json));
         Page { items: rows, next_cursor }
     }
 }
@@ -62,6 +63,11 @@ pub struct Page<T> {
 }
 
 impl<T> Page<T> {
+    /// A list with nothing in it.
+    pub(crate) fn empty() -> Self {
+        Self { items: Vec::new(), next_cursor: None }
+    }
+
     /// The same page of other items.
     pub fn try_map<U, E>(self, convert: impl FnMut(T) -> Result<U, E>) -> Result<Page<U>, E> {
         let items = self.items.into_iter().map(convert).collect::<Result<_, E>>()?;

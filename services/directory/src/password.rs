@@ -1,15 +1,22 @@
 //! Passwords of people: argon2id, computed on threads of their own, a bounded number at a time.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use argon2::{Algorithm, Argon2, Params, Version};
 use mail_types::Secret;
+use prometheus::{IntCounterVec, register_int_counter_vec};
 use tokio::sync::Semaphore;
 
 use crate::{Error, FieldError, Result};
+
+#[expect(clippy::expect_used, reason = "the name is a constant: a wrong one is seen by the first test")]
+static HASHES: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    let help = "Password hashes computed, and those that found no place in time.";
+    register_int_counter_vec!("restante_password_hashes_total", help, &["outcome"]).expect("a new metric")
+});
 
 /// The shortest password that may be set, in characters (NIST SP 800-63B section 5.1.1.2).
 pub const MIN_CHARACTERS: usize = 8;
@@ -22,9 +29,11 @@ const PASSES: u32 = 2;
 const LANES: u32 = 1;
 
 /// Checks a password that is to be set; one that exists may be anything.
-pub fn check_policy(password: &Secret) -> Result<(), FieldError> {
+pub(crate) fn check_policy(password: &Secret) -> Result<(), FieldError> {
     let refuse = |code, detail: String| Err(FieldError::new("/password", code, detail));
-    let Some(text) = password.expose_str() else { return refuse("invalid", "a password must be UTF-8 text".to_owned()) };
+    let Some(text) = password.expose_str() else {
+        return refuse("invalid", "a password must be UTF-8 text".to_owned());
+    };
     if text.chars().any(char::is_control) {
         return refuse("invalid", "a password must have no control characters".to_owned());
     }
@@ -72,7 +81,12 @@ impl Hasher {
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
         let permit = tokio::time::timeout(self.patience, Arc::clone(&self.permits).acquire_owned());
-        let permit = permit.await.map_err(|_| Error::Busy)?.map_err(|_| Error::Internal("the semaphore is closed"))?;
+        let permit = permit
+            .await
+            .inspect_err(|_| HASHES.with_label_values(&["busy"]).inc())
+            .map_err(|_| Error::Busy)?
+            .map_err(|_| Error::Internal("the semaphore is closed"))?;
+        HASHES.with_label_values(&["computed"]).inc();
         // The permit goes with the work: a caller that gives up does not free its place while the hash is still computed.
         let done = tokio::task::spawn_blocking(move || {
             let _permit = permit;

@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq as _;
 use crate::{Error, Result};
 
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-const PEPPER_LABEL: &[u8] = b"restante/app-password/1";
+const PEPPER_LABEL: &str = "restante/app-password/1";
 
 /// What app passwords begin with.
 pub(crate) const APP_PASSWORD_PREFIX: &str = "rst-";
@@ -59,8 +59,8 @@ pub(crate) fn api_key_hash(token: &Secret) -> [u8; 32] {
 
 /// What is kept of an app password: `k<master key id>$<hex of the HMAC>`.
 pub(crate) fn app_password_verifier(keys: &MasterKeys, secret: &Secret) -> Result<String> {
-    let (id, master) = keys.current();
-    let mac = hmac(&hmac(master, PEPPER_LABEL)?, secret.expose())?;
+    let (id, _) = keys.current();
+    let mac = hmac(&keys.derive(PEPPER_LABEL), secret.expose())?;
     Ok(format!("k{id}${}", hex(&mac)))
 }
 
@@ -68,11 +68,11 @@ pub(crate) fn app_password_verifier(keys: &MasterKeys, secret: &Secret) -> Resul
 /// configured verifies nothing.
 pub(crate) fn verify_app_password(keys: &MasterKeys, verifier: &str, secret: &Secret) -> Result<bool> {
     let Some((id, kept)) = verifier.strip_prefix('k').and_then(|rest| rest.split_once('$')) else { return Ok(false) };
-    let Some(master) = keys.get(id) else {
+    let Some(pepper) = keys.derive_under(id, PEPPER_LABEL) else {
         tracing::warn!(master_key_id = id, "an app password was made under a master key that is not configured");
         return Ok(false);
     };
-    let mac = hmac(&hmac(master, PEPPER_LABEL)?, secret.expose())?;
+    let mac = hmac(&pepper, secret.expose())?;
     Ok(hex(&mac).as_bytes().ct_eq(kept.as_bytes()).into())
 }
 
@@ -94,11 +94,12 @@ mod tests {
     use super::*;
 
     fn keys(text: &str) -> MasterKeys {
-        MasterKeys::parse(text).unwrap()
+        MasterKeys::parse(&Secret::from(text)).unwrap()
     }
 
     const ONE: &str = "one:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
-    const TWO_ONE: &str = "two:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=,one:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    const TWO_ONE: &str =
+        "two:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=,one:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
     #[test]
     fn tokens_have_their_form() {

@@ -1,0 +1,129 @@
+//! Answers that succeed.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use directory::Page;
+use mail_types::Secret;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::problem::Problem;
+
+/// The `ETag` of a version.
+pub(crate) fn etag(version: i64) -> String {
+    format!("\"{version}\"")
+}
+
+/// A thing with the version it has.
+pub(crate) fn versioned(body: impl Serialize, version: i64) -> Response {
+    let mut response = Json(body).into_response();
+    insert(&mut response, header::ETAG, &etag(version));
+    response
+}
+
+/// A page of a list.
+pub(crate) fn list<T>(page: Page<T>) -> Json<List<T>> {
+    Json(List { items: page.items, next_cursor: page.next_cursor })
+}
+
+/// A page of a list, as it is sent.
+#[derive(Debug, Serialize)]
+pub(crate) struct List<T> {
+    items: Vec<T>,
+    next_cursor: Option<String>,
+}
+
+/// Something that was made: 201, the whole of it, and where it is.
+pub(crate) struct Created {
+    /// Its path.
+    pub(crate) location: String,
+    /// Its version, if it has one.
+    pub(crate) etag: Option<String>,
+    /// The whole resource.
+    pub(crate) body: Value,
+    /// What is shown this once, and never kept: the field `secret`.
+    pub(crate) secret: Option<Secret>,
+}
+
+impl Created {
+    pub(crate) fn new(location: String, body: impl Serialize) -> Result<Self, Problem> {
+        let body = serde_json::to_value(body).map_err(|error| Problem::internal(&error))?;
+        Ok(Self { location, etag: None, body, secret: None })
+    }
+
+    pub(crate) fn version(mut self, version: i64) -> Self {
+        self.etag = Some(etag(version));
+        self
+    }
+
+    pub(crate) fn secret(mut self, secret: Secret) -> Self {
+        self.secret = Some(secret);
+        self
+    }
+}
+
+impl IntoResponse for Created {
+    fn into_response(mut self) -> Response {
+        if let (Value::Object(body), Some(secret)) = (&mut self.body, self.secret.as_ref().and_then(Secret::expose_str))
+        {
+            body.insert("secret".to_owned(), secret.into());
+        }
+        made(&self.location, self.etag.as_deref(), self.body)
+    }
+}
+
+/// 201 with its headers.
+pub(crate) fn made(location: &str, etag: Option<&str>, body: Value) -> Response {
+    let mut response = (StatusCode::CREATED, Json(body)).into_response();
+    insert(&mut response, header::LOCATION, location);
+    if let Some(etag) = etag {
+        insert(&mut response, header::ETAG, etag);
+    }
+    response
+}
+
+fn insert(response: &mut Response, name: header::HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+/// One segment of a path, percent-encoded (RFC 3986 section 3.3).
+pub(crate) fn segment(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for octet in text.bytes() {
+        match octet {
+            b'a'..=b'z'
+            | b'A'..=b'Z'
+            | b'0'..=b'9'
+            | b'-'
+            | b'.'
+            | b'_'
+            | b'~'
+            | b'@'
+            | b'*'
+            | b'!'
+            | b'$'
+            | b'&'
+            | b'\''
+            | b'+'
+            | b'=' => out.push(char::from(octet)),
+            _ => out.push_str(&format!("%{octet:02X}")),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_is_safe_in_a_path() {
+        assert_eq!(segment("alice@acme.test"), "alice@acme.test");
+        assert_eq!(segment("*@acme.test"), "*@acme.test");
+        assert_eq!(segment("\"a b\"/?#%@x"), "%22a%20b%22%2F%3F%23%25@x");
+        assert_eq!(segment("\u{e9}"), "%C3%A9");
+    }
+}

@@ -1,0 +1,310 @@
+//! What is answered.
+
+use chrono::{DateTime, Utc};
+use directory::{
+    Account, Alias, ApiKey, AppPassword, Domain, MessageEntry, OverQuota, Policy, Role, Scope, Tenant, Usage,
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{AccountQuota, DomainPolicy, OverQuotaWord, RoleWord, ScopeWord, Status, TenantPolicy, TenantQuota};
+
+/// A tenant.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Tenant)]
+pub struct TenantBody {
+    /// Its natural key.
+    slug: String,
+    /// For people.
+    name: String,
+    /// Whether it is served.
+    status: Status,
+    /// What it may use.
+    quota: TenantQuota,
+    /// What it decided.
+    policy: TenantPolicy,
+    /// When it was made.
+    created_at: DateTime<Utc>,
+}
+
+/// A domain.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Domain)]
+pub struct DomainBody {
+    /// Its natural key, as A-labels.
+    name: String,
+    /// Whose it is.
+    tenant: String,
+    /// Whether it has its name: without, there is no mail and no login.
+    verified: bool,
+    /// Since when.
+    verified_at: Option<DateTime<Utc>>,
+    /// What a DNS TXT record of the domain has to say to prove a claim.
+    challenge: String,
+    /// What it decided.
+    policy: DomainPolicy,
+    /// When it was made.
+    created_at: DateTime<Utc>,
+}
+
+/// An account.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Account)]
+pub struct AccountBody {
+    /// Its natural key.
+    address: String,
+    /// Whose it is.
+    tenant: String,
+    /// In which it lies.
+    domain: String,
+    /// Whether it is served.
+    status: Status,
+    /// What its maildrop may hold.
+    quota: AccountQuota,
+    /// Whether it has a password besides its app passwords.
+    has_password: bool,
+    /// When it was made.
+    created_at: DateTime<Utc>,
+}
+
+/// An app password.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = AppPassword)]
+pub struct AppPasswordBody {
+    /// Opaque.
+    #[schema(examples("cred_7"))]
+    id: String,
+    /// The device it is for.
+    name: String,
+    /// What it allows.
+    scopes: Vec<ScopeWord>,
+    /// From where it may be used; empty: from everywhere.
+    allowed_networks: Vec<String>,
+    /// Until when.
+    expires_at: Option<DateTime<Utc>>,
+    /// When it was made.
+    created_at: DateTime<Utc>,
+    /// When it was last used, to the hour.
+    last_used_at: Option<DateTime<Utc>>,
+}
+
+/// An app password that was just made.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct AppPasswordIssued {
+    #[serde(flatten)]
+    app_password: AppPasswordBody,
+    /// Shown this once.
+    #[schema(examples("rst-0123456789abcdefghjkmnpqrs"))]
+    secret: String,
+}
+
+/// An alias.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Alias)]
+pub struct AliasBody {
+    /// Its natural key, in the form that addresses are compared by.
+    address: String,
+    /// Whose it is.
+    tenant: String,
+    /// In which it lies.
+    domain: String,
+    /// The accounts it leads to.
+    targets: Vec<String>,
+}
+
+/// An API key.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = ApiKey)]
+pub struct ApiKeyBody {
+    /// Opaque.
+    #[schema(examples("key_7"))]
+    id: String,
+    /// What it is for.
+    name: String,
+    /// Whose things it reaches; null: the platform's.
+    tenant: Option<String>,
+    /// What it may do.
+    role: RoleWord,
+    /// Until when.
+    expires_at: Option<DateTime<Utc>>,
+    /// When it was made.
+    created_at: DateTime<Utc>,
+}
+
+/// An API key that was just made.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ApiKeyIssued {
+    #[serde(flatten)]
+    key: ApiKeyBody,
+    /// Shown this once.
+    #[schema(examples("rsk-0123456789abcdefghjkmnpqrstvwxyz0123456789abcdefghjk"))]
+    secret: String,
+}
+
+/// A live message.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Message)]
+pub struct MessageBody {
+    /// As UIDL shows it.
+    pub(crate) unique_id: String,
+    /// As LIST shows them.
+    pub(crate) octets: u64,
+    /// When it was received.
+    pub(crate) received_at: DateTime<Utc>,
+}
+
+/// What one account uses, exactly.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct AccountUsage {
+    /// Live messages.
+    messages: u64,
+    /// Their octets.
+    octets: u64,
+    /// Octets of expunged messages that can still be restored.
+    expunged_octets: u64,
+}
+
+/// What a tenant or a domain uses: sums that are rolled up every few seconds.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct SummedUsage {
+    /// Accounts.
+    accounts: u64,
+    /// Live messages.
+    messages: u64,
+    /// Their octets.
+    octets: u64,
+    /// Octets of expunged messages that can still be restored.
+    expunged_octets: u64,
+    /// Of when the sums are; null: not rolled up yet.
+    at: Option<DateTime<Utc>>,
+}
+
+fn over_quota(word: OverQuota) -> OverQuotaWord {
+    match word {
+        OverQuota::Reject => OverQuotaWord::Reject,
+        OverQuota::Defer => OverQuotaWord::Defer,
+    }
+}
+
+impl From<Policy> for TenantPolicy {
+    fn from(policy: Policy) -> Self {
+        Self { over_quota: policy.over_quota.map(over_quota), retention_days: policy.retention_days }
+    }
+}
+
+impl From<Tenant> for TenantBody {
+    fn from(tenant: Tenant) -> Self {
+        let quota = tenant.quota;
+        Self {
+            slug: tenant.slug.to_string(),
+            name: tenant.name,
+            status: match tenant.status {
+                directory::TenantStatus::Active => Status::Active,
+                directory::TenantStatus::Suspended => Status::Suspended,
+            },
+            quota: TenantQuota { octets: quota.octets, accounts: quota.accounts, domains: quota.domains },
+            policy: tenant.policy.into(),
+            created_at: tenant.created_at,
+        }
+    }
+}
+
+impl From<Domain> for DomainBody {
+    fn from(domain: Domain) -> Self {
+        Self {
+            name: domain.name.to_string(),
+            tenant: domain.tenant.to_string(),
+            verified: domain.verified_at.is_some(),
+            verified_at: domain.verified_at,
+            challenge: domain.challenge,
+            policy: DomainPolicy { over_quota: domain.policy.over_quota.map(over_quota) },
+            created_at: domain.created_at,
+        }
+    }
+}
+
+impl From<Account> for AccountBody {
+    fn from(account: Account) -> Self {
+        Self {
+            address: account.address.to_string(),
+            tenant: account.tenant.to_string(),
+            domain: account.address.domain.to_string(),
+            status: match account.status {
+                directory::AccountStatus::Active => Status::Active,
+                directory::AccountStatus::Suspended => Status::Suspended,
+            },
+            quota: AccountQuota { octets: account.quota.octets, messages: account.quota.messages },
+            has_password: account.has_password,
+            created_at: account.created_at,
+        }
+    }
+}
+
+impl From<AppPassword> for AppPasswordBody {
+    fn from(one: AppPassword) -> Self {
+        let scope = |scope: &Scope| match scope {
+            Scope::Read => ScopeWord::Read,
+            Scope::Delete => ScopeWord::Delete,
+        };
+        Self {
+            id: format!("cred_{}", one.id),
+            name: one.name,
+            scopes: one.scopes.iter().map(scope).collect(),
+            allowed_networks: one.allowed_networks.iter().map(ToString::to_string).collect(),
+            expires_at: one.expires_at,
+            created_at: one.created_at,
+            last_used_at: one.last_used_at,
+        }
+    }
+}
+
+impl From<Alias> for AliasBody {
+    fn from(alias: Alias) -> Self {
+        Self {
+            address: alias.address.to_string(),
+            tenant: alias.tenant.to_string(),
+            domain: alias.address.domain().to_string(),
+            targets: alias.targets.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+impl From<ApiKey> for ApiKeyBody {
+    fn from(key: ApiKey) -> Self {
+        Self {
+            id: format!("key_{}", key.id),
+            name: key.name,
+            tenant: key.tenant.map(|tenant| tenant.to_string()),
+            role: match key.role {
+                Role::PlatformAdmin => RoleWord::PlatformAdmin,
+                Role::TenantAdmin => RoleWord::TenantAdmin,
+            },
+            expires_at: key.expires_at,
+            created_at: key.created_at,
+        }
+    }
+}
+
+impl From<MessageEntry> for MessageBody {
+    fn from(message: MessageEntry) -> Self {
+        Self { unique_id: message.unique_id.to_string(), octets: message.octets.0, received_at: message.received_at }
+    }
+}
+
+impl From<Usage> for AccountUsage {
+    fn from(usage: Usage) -> Self {
+        Self { messages: usage.messages, octets: usage.octets, expunged_octets: usage.expunged_octets }
+    }
+}
+
+impl From<Usage> for SummedUsage {
+    fn from(usage: Usage) -> Self {
+        Self {
+            accounts: usage.accounts.unwrap_or_default(),
+            messages: usage.messages,
+            octets: usage.octets,
+            expunged_octets: usage.expunged_octets,
+            at: usage.at,
+        }
+    }
+}

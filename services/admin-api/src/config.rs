@@ -1,0 +1,48 @@
+//! `[admin]`: where the API listens and what it takes.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use net::{Endpoint, Limits};
+use serde::Deserialize;
+
+/// Where the admin API listens and what it takes. Everything has a default.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where it listens, in clear: loopback or behind something that speaks TLS. Default `127.0.0.1:8080`.
+    pub listen: Vec<Endpoint>,
+    /// Connections at once: 1000, 500 of them from one address.
+    pub limits: Limits,
+    /// The longest JSON body, octets. Default 262 144.
+    pub max_body_octets: usize,
+    /// The largest message that may be posted, octets. Default 50 000 000.
+    pub max_message_octets: u64,
+    /// How long a request may take, milliseconds. Default 30 000.
+    pub request_timeout_ms: u64,
+    /// How long the posting of a message may take, milliseconds. Default 600 000.
+    pub upload_timeout_ms: u64,
+    /// How long a connection may be silent, milliseconds. Default 120 000.
+    pub idle_timeout_ms: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: vec![Endpoint::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)))],
+            limits: Limits { connections: 1000, connections_per_address: 500 },
+            max_body_octets: 256 * 1024,
+            max_message_octets: 50_000_000,
+            request_timeout_ms: 30_000,
+            upload_timeout_ms: 600_000,
+            idle_timeout_ms: 120_000,
+        }
+    }
+}
+
+impl Config {
+    /// How long a request may take.
+    pub(crate) fn timeout(&self, upload: bool) -> Duration {
+        Duration::from_millis(if upload { self.upload_timeout_ms } else { self.request_timeout_ms })
+    }
+}

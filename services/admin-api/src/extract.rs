@@ -1,0 +1,221 @@
+//! What handlers take out of a request. Each refusal is a problem.
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, header};
+use bytes::Bytes;
+use directory::{AliasAddress, DEFAULT_LIMIT, MAX_LIMIT, PageRequest, Precondition};
+use mail_types::{Address, DomainName, TenantSlug};
+use sha2::{Digest as _, Sha256};
+
+use crate::AppState;
+use crate::fields::Fields;
+use crate::problem::{Kind, Problem};
+
+/// The header that makes a POST safe to repeat.
+pub(crate) const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// A JSON body, with what `Idempotency-Key` needs of the request.
+pub(crate) struct Submitted {
+    pub(crate) fields: Fields,
+    pub(crate) repeatable: Repeatable,
+}
+
+/// The key of a request that may come twice, and what it is recognised by.
+pub(crate) struct Repeatable {
+    /// The header, if it was sent.
+    pub(crate) key: Option<String>,
+    /// SHA-256 of method, path with query, and body.
+    pub(crate) hash: [u8; 32],
+}
+
+/// Collects what a request is recognised by.
+pub(crate) struct RequestHash(Sha256);
+
+impl RequestHash {
+    pub(crate) fn new(parts: &Parts) -> Self {
+        let mut hash = Sha256::new();
+        let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
+        hash.update(format!("{} {path}\n", parts.method));
+        Self(hash)
+    }
+
+    pub(crate) fn update(&mut self, octets: &[u8]) {
+        self.0.update(octets);
+    }
+
+    pub(crate) fn repeatable(self, headers: &HeaderMap) -> Result<Repeatable, Problem> {
+        let key = match headers.get(IDEMPOTENCY_KEY) {
+            None => None,
+            Some(value) => Some(
+                value
+                    .to_str()
+                    .map_err(|_| Problem::with_detail(Kind::BadRequest, "Idempotency-Key must be visible ASCII"))?
+                    .to_owned(),
+            ),
+        };
+        Ok(Repeatable { key, hash: self.0.finalize().into() })
+    }
+}
+
+impl FromRequest<AppState> for Submitted {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let accepted: &[&str] = if parts.method == Method::PATCH {
+            &["application/merge-patch+json", "application/json"] // RFC 7396
+        } else {
+            &["application/json"]
+        };
+        require_media_type(&parts.headers, accepted)?;
+        let octets = read_body(body, state.config.max_body_octets).await?;
+        let mut hash = RequestHash::new(&parts);
+        hash.update(&octets);
+        let value = serde_json::from_slice(&octets)
+            .map_err(|error| Problem::with_detail(Kind::NotJson, format!("the body is not JSON: {error}")))?;
+        Ok(Self { fields: Fields::of(value)?, repeatable: hash.repeatable(&parts.headers)? })
+    }
+}
+
+async fn read_body(body: Body, most: usize) -> Result<Bytes, Problem> {
+    to_bytes(body, most).await.map_err(|error| {
+        // The limit is the one cause that axum tells apart from a broken connection only by its type.
+        let limit = std::error::Error::source(&error).is_some_and(|cause| cause.to_string().contains("limit"));
+        if limit { too_large(most) } else { Problem::with_detail(Kind::BadRequest, "the body ended early") }
+    })
+}
+
+/// The problem of a body over its limit.
+pub(crate) fn too_large(most: impl std::fmt::Display) -> Problem {
+    Problem::with_detail(Kind::TooLarge, format!("the body has more than {most} octets"))
+}
+
+/// Refuses another media type; parameters (`; charset=…`) do not count.
+pub(crate) fn require_media_type(headers: &HeaderMap, accepted: &[&str]) -> Result<(), Problem> {
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = given.split(';').next().unwrap_or_default().trim();
+    if accepted.iter().any(|accepted| essence.eq_ignore_ascii_case(accepted)) {
+        return Ok(());
+    }
+    let detail = format!("Content-Type must be {}", accepted.join(" or "));
+    Err(Problem::with_detail(Kind::UnsupportedMediaType, detail))
+}
+
+/// The query's parameters, each known to the handler or refused.
+pub(crate) struct Params(Vec<(String, String)>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Params {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let Query(params) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
+            .map_err(|_| Problem::with_detail(Kind::BadRequest, "the query is malformed"))?;
+        Ok(Self(params))
+    }
+}
+
+impl Params {
+    fn take(&mut self, name: &str) -> Result<Option<String>, Problem> {
+        let mut found = None;
+        while let Some(at) = self.0.iter().position(|(given, _)| given == name) {
+            if found.replace(self.0.swap_remove(at).1).is_some() {
+                return Err(Problem::field(format!("/{name}"), "invalid", "must be given once"));
+            }
+        }
+        Ok(found)
+    }
+
+    /// A parameter that is parsed.
+    pub(crate) fn parsed<T, E: std::fmt::Display>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Result<Option<T>, Problem> {
+        let Some(text) = self.take(name)? else { return Ok(None) };
+        parse(&text).map(Some).map_err(|error| Problem::field(format!("/{name}"), "invalid", error.to_string()))
+    }
+
+    /// `tenant`: narrows a list, or says whose domain is meant.
+    pub(crate) fn tenant(&mut self) -> Result<Option<TenantSlug>, Problem> {
+        self.parsed("tenant", TenantSlug::parse)
+    }
+
+    /// `domain`: narrows a list.
+    pub(crate) fn domain(&mut self) -> Result<Option<DomainName>, Problem> {
+        self.parsed("domain", DomainName::parse)
+    }
+
+    /// `limit` and `cursor`.
+    pub(crate) fn page(&mut self) -> Result<PageRequest, Problem> {
+        let limit = match self.take("limit")? {
+            None => DEFAULT_LIMIT,
+            Some(text) => text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit)).ok_or_else(|| {
+                Problem::field("/limit", "out_of_range", format!("must be an integer between 1 and {MAX_LIMIT}"))
+            })?,
+        };
+        Ok(PageRequest { limit, cursor: self.take("cursor")? })
+    }
+
+    /// Refuses what nobody took.
+    pub(crate) fn finish(self) -> Result<(), Problem> {
+        let unknown = |(name, _): (String, String)| {
+            directory::FieldError::new(format!("/{name}"), "unknown_field", "there is no such query parameter")
+        };
+        let errors: Vec<_> = self.0.into_iter().map(unknown).collect();
+        if errors.is_empty() { Ok(()) } else { Err(Problem::invalid(errors)) }
+    }
+}
+
+/// `If-Match` (RFC 9110 section 13.1.1): strong comparison, so a weak tag never matches.
+pub(crate) struct IfMatch(pub(crate) Precondition);
+
+impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let values: Vec<&str> =
+            parts.headers.get_all(header::IF_MATCH).iter().filter_map(|value| value.to_str().ok()).collect();
+        if values.is_empty() || values.iter().any(|value| value.trim() == "*") {
+            return Ok(Self(Precondition::None));
+        }
+        let tags = values.iter().flat_map(|value| value.split(',')).map(str::trim);
+        let version = |tag: &str| tag.strip_prefix('"')?.strip_suffix('"')?.parse().ok();
+        Ok(Self(Precondition::OneOf(tags.filter_map(version).collect())))
+    }
+}
+
+/// A natural key in a path: one that cannot be is not found, like one that is not there.
+fn key<T, E>(parsed: Result<T, E>) -> Result<T, Problem> {
+    parsed.map_err(|_| Problem::new(Kind::NotFound))
+}
+
+/// A tenant in a path.
+pub(crate) fn slug(text: &str) -> Result<TenantSlug, Problem> {
+    key(TenantSlug::parse(text))
+}
+
+/// A domain in a path.
+pub(crate) fn domain_name(text: &str) -> Result<DomainName, Problem> {
+    key(DomainName::parse(text))
+}
+
+/// An account in a path.
+pub(crate) fn address(text: &str) -> Result<Address, Problem> {
+    key(Address::parse(text))
+}
+
+/// An alias in a path.
+pub(crate) fn alias_address(text: &str) -> Result<AliasAddress, Problem> {
+    key(AliasAddress::parse(text))
+}
+
+/// An opaque id in a path: `PREFIX_N`.
+pub(crate) fn opaque(text: &str, prefix: &str) -> Result<i64, Problem> {
+    let number = text.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_'));
+    // One spelling only: `+1` and `01` are not what was given out.
+    number
+        .and_then(|number| number.parse::<i64>().ok().filter(|id| id.to_string() == number))
+        .ok_or_else(|| Problem::new(Kind::NotFound))
+}

@@ -1,0 +1,68 @@
+//! `Idempotency-Key`: a POST that comes again is answered as the first was, and nothing is done twice.
+
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::{IntoResponse as _, Response};
+use directory::{Caller, Claim, KeptResponse};
+use tracing::Instrument as _;
+
+use crate::AppState;
+use crate::answer::{Created, made};
+use crate::extract::Repeatable;
+use crate::problem::{Kind, Problem};
+
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// Does the work once for a key; without a key, simply does it. The work goes on to its end even if the client goes away: it
+/// may come again and ask.
+pub(crate) async fn once<F>(
+    state: &AppState,
+    caller: &Caller,
+    request: Repeatable,
+    work: F,
+) -> Result<Response, Problem>
+where
+    F: Future<Output = Result<Created, Problem>> + Send + 'static,
+{
+    let Repeatable { key, hash } = request;
+    let (directory, caller) = (state.directory.clone(), caller.clone());
+    let task = async move {
+        let Some(key) = key else { return work.await.map(Created::into_response) };
+        match directory.claim_idempotency_key(&caller, &key, hash).await? {
+            Claim::Fresh => {}
+            Claim::UnderWay => return Err(Problem::new(Kind::UnderWay)),
+            Claim::Answered(kept) => return Ok(replay(kept)),
+            Claim::Mismatch => {
+                let detail = "this Idempotency-Key was used for another request";
+                return Err(Problem::field("", "invalid", detail));
+            }
+        }
+        match work.await {
+            Ok(created) => {
+                let kept = KeptResponse {
+                    status: 201,
+                    location: Some(created.location.clone()),
+                    etag: created.etag.clone(),
+                    body: created.body.clone(),
+                };
+                // It is done: a failure to remember the answer must not deny that.
+                if let Err(error) = directory.keep_response(&caller, &key, &kept).await {
+                    tracing::warn!(kind = error.kind(), "an answer could not be kept for its Idempotency-Key");
+                }
+                Ok(created.into_response())
+            }
+            Err(problem) => {
+                if let Err(error) = directory.release_claim(&caller, &key).await {
+                    tracing::warn!(kind = error.kind(), "an Idempotency-Key could not be given free");
+                }
+                Err(problem)
+            }
+        }
+    };
+    tokio::spawn(task.in_current_span()).await.unwrap_or_else(|failed| Err(Problem::internal(&failed)))
+}
+
+fn replay(kept: KeptResponse) -> Response {
+    let mut response = made(kept.location.as_deref().unwrap_or_default(), kept.etag.as_deref(), kept.body);
+    response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    response
+}

@@ -1,0 +1,162 @@
+//! The OpenAPI document, generated from the handlers.
+
+use std::collections::BTreeMap;
+
+use utoipa::openapi::path::{ParameterBuilder, ParameterIn};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{Content, ObjectBuilder, OpenApi, RefOr, Response, ResponseBuilder, Type};
+use utoipa::{IntoResponses, OpenApi as _, ToSchema};
+
+use crate::problem::ProblemBody;
+
+/// What holds for the API as a whole.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Restante admin API",
+        description = "Tenants, domains, accounts, aliases, credentials and keys of a Restante service.\n\n\
+            **Authentication**: `Authorization: Bearer rsk-…`, an API key. A platform-admin's key reaches everything, a \
+            tenant-admin's key one tenant: what lies outside is answered exactly like what does not exist.\n\n\
+            **Problems**: every refusal and failure is `application/problem+json` (RFC 9457) with a stable `type`; 422 names \
+            every faulty field with a JSON pointer. Unknown fields and query parameters are refused.\n\n\
+            **Lists** answer `{\"items\": […], \"next_cursor\": …}`; `limit` is 1 to 500 (default 100), `cursor` is the last \
+            page's `next_cursor`, null on the last page.\n\n\
+            **Versions**: tenants, domains, accounts and aliases have an `ETag`; a change with `If-Match` is refused (412) when \
+            it is not the current one.\n\n\
+            **Changes** are JSON merge patches (RFC 7396): a field left out stays, null removes.\n\n\
+            **`Idempotency-Key`** on any POST: the same request again, within a day, is answered as the first was (without \
+            secrets, and with `Idempotency-Replayed: true`) and nothing is done twice.\n\n\
+            Times are RFC 3339 in UTC. Octets are integers and count a message as RETR sends it, before dot-stuffing.",
+    ),
+    security(("api_key" = [])),
+    components(schemas(ProblemBody)),
+    tags(
+        (name = "tenants", description = "The operator's customers"),
+        (name = "domains", description = "Names under which accounts lie"),
+        (name = "accounts", description = "One login and one maildrop each"),
+        (name = "credentials", description = "What accounts prove themselves with"),
+        (name = "messages", description = "What maildrops hold"),
+        (name = "aliases", description = "Further addresses of accounts"),
+        (name = "api-keys", description = "What callers of this API prove themselves with"),
+    )
+)]
+pub(crate) struct Document;
+
+/// The document without running anything: `restante openapi` prints it.
+pub fn document() -> OpenApi {
+    complete(crate::v1::router().into_openapi())
+}
+
+/// Adds what the handlers cannot say.
+pub(crate) fn complete(mut document: OpenApi) -> OpenApi {
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("An API key: rsk-…")).build();
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme("api_key", SecurityScheme::Http(bearer));
+    let key = ParameterBuilder::new()
+        .name("Idempotency-Key")
+        .parameter_in(ParameterIn::Header)
+        .description(Some("Makes the request safe to repeat"))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String).max_length(Some(255))))
+        .build();
+    for post in document.paths.paths.values_mut().filter_map(|item| item.post.as_mut()) {
+        post.parameters.get_or_insert_default().push(RefOr::T(key.clone()));
+    }
+    document
+}
+
+/// The document that the router of `v1` begins with.
+pub(crate) fn base() -> OpenApi {
+    Document::openapi()
+}
+
+/// The problems that any call may answer.
+pub(crate) struct Problems;
+
+impl IntoResponses for Problems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let of = |status: &str, description: &str| {
+            let schema = RefOr::Ref(utoipa::openapi::Ref::from_schema_name(ProblemBody::name()));
+            let content = Content::new(Some(schema));
+            let response =
+                ResponseBuilder::new().description(description).content("application/problem+json", content).build();
+            (status.to_owned(), RefOr::T(response))
+        };
+        BTreeMap::from([
+            of("400", "not-json, bad-request"),
+            of("401", "unauthorized"),
+            of("403", "forbidden: the role of the key does not allow it"),
+            of("404", "not-found: it does not exist, or the key does not reach it"),
+            of("409", "duplicate, in-use, limit-reached, under-way"),
+            of("412", "precondition-failed: If-Match names another version"),
+            of("413", "too-large"),
+            of("415", "unsupported-media-type"),
+            of("422", "invalid: errors names every faulty field"),
+            of("503", "unavailable: try again after Retry-After"),
+        ])
+    }
+}
+
+/// A page of a list, for the document.
+macro_rules! page_schema {
+    ($($name:ident of $item:ty),+ $(,)?) => {$(
+        #[doc = concat!("A page of the list.")]
+        #[derive(Debug, serde::Serialize, ToSchema)]
+        pub(crate) struct $name {
+            /// In the list's order.
+            items: Vec<$item>,
+            /// Where the next page begins; null on the last one.
+            next_cursor: Option<String>,
+        }
+    )+};
+}
+
+page_schema! {
+    TenantList of crate::bodies::TenantBody,
+    DomainList of crate::bodies::DomainBody,
+    AccountList of crate::bodies::AccountBody,
+    AppPasswordList of crate::bodies::AppPasswordBody,
+    AliasList of crate::bodies::AliasBody,
+    ApiKeyList of crate::bodies::ApiKeyBody,
+    MessageList of crate::bodies::MessageBody,
+}
+
+/// `limit` and `cursor`.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PageParams {
+    /// Items of a page.
+    #[param(minimum = 1, maximum = 500, default = 100)]
+    #[expect(dead_code, reason = "only the document's")]
+    limit: Option<u32>,
+    /// The last page's `next_cursor`.
+    #[expect(dead_code, reason = "only the document's")]
+    cursor: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_is_openapi_3_1_and_whole() {
+        let json = serde_json::to_value(document()).unwrap();
+        assert_eq!(json["openapi"], "3.1.0");
+        for path in [
+            "/v1/tenants",
+            "/v1/tenants/{slug}",
+            "/v1/domains/{name}/verify",
+            "/v1/accounts/{address}/messages",
+            "/v1/aliases/{address}",
+            "/v1/api-keys/{id}",
+        ] {
+            assert!(json["paths"][path].is_object(), "{path}");
+        }
+        assert_eq!(json["components"]["securitySchemes"]["api_key"]["scheme"], "bearer");
+        // Every reference leads somewhere.
+        let text = json.to_string();
+        for reference in text.split("\"$ref\":\"#/components/schemas/").skip(1) {
+            let name = reference.split('"').next().unwrap();
+            assert!(json["components"]["schemas"][name].is_object(), "{name}");
+        }
+    }
+}

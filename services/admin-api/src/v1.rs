@@ -1,0 +1,39 @@
+//! Version 1: one file per noun.
+
+mod accounts;
+mod aliases;
+mod api_keys;
+mod app_passwords;
+mod domains;
+mod messages;
+mod passwords;
+mod tenants;
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::AppState;
+
+/// All routes, with their part of the document.
+pub(crate) fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::with_openapi(crate::openapi::base())
+        .routes(routes!(tenants::create, tenants::list))
+        .routes(routes!(tenants::get, tenants::change, tenants::delete))
+        .routes(routes!(tenants::usage))
+        .routes(routes!(domains::create, domains::list))
+        .routes(routes!(domains::get, domains::change, domains::delete))
+        .routes(routes!(domains::verify))
+        .routes(routes!(domains::usage))
+        .routes(routes!(accounts::create, accounts::list))
+        .routes(routes!(accounts::get, accounts::change, accounts::delete))
+        .routes(routes!(accounts::usage))
+        .routes(routes!(passwords::set, passwords::remove))
+        .routes(routes!(app_passwords::create, app_passwords::list))
+        .routes(routes!(app_passwords::get, app_passwords::revoke))
+        .routes(routes!(messages::deliver, messages::list))
+        .routes(routes!(messages::get))
+        .routes(routes!(aliases::create, aliases::list))
+        .routes(routes!(aliases::get, aliases::change, aliases::delete))
+        .routes(routes!(api_keys::create, api_keys::list))
+        .routes(routes!(api_keys::get, api_keys::revoke))
+}

@@ -1,0 +1,169 @@
+//! `/v1/domains`.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use directory::{DomainChange, NewDomain};
+use mail_types::{DomainName, TenantSlug};
+
+use super::tenants::OVER_QUOTA;
+use crate::AppState;
+use crate::answer::{Created, list as page, segment, versioned};
+use crate::bodies::{DomainBody, DomainNew, DomainPatch, DomainVerify, SummedUsage};
+use crate::caller::Caller;
+use crate::extract::{IfMatch, Params, Submitted, domain_name};
+use crate::fields::{Fields, boolean, parsed, word};
+use crate::once::once;
+use crate::openapi::{DomainList, PageParams, Problems};
+use crate::problem::Problem;
+
+/// Make a domain.
+///
+/// A platform administrator vouches for it by making it; a tenant's own key makes a claim, which occupies nothing until it is
+/// verified.
+#[utoipa::path(post, path = "/v1/domains", tag = "domains", request_body = DomainNew,
+    responses((status = 201, body = DomainBody, headers(("Location", description = "Its path"), ("ETag"))), Problems))]
+pub(super) async fn create(
+    State(state): State<AppState>,
+    Caller(caller): Caller,
+    Submitted { fields, repeatable }: Submitted,
+) -> Result<Response, Problem> {
+    let new = read(fields)?;
+    let (directory, by) = (state.directory.clone(), caller.clone());
+    once(&state, &caller, repeatable, async move {
+        let domain = directory.create_domain(&by, new).await?;
+        let version = domain.version;
+        let location = format!("/v1/domains/{}", segment(domain.name.as_str()));
+        Ok(Created::new(location, DomainBody::from(domain))?.version(version))
+    })
+    .await
+}
+
+fn read(mut fields: Fields) -> Result<NewDomain, Problem> {
+    let name = fields.required("name", parsed(DomainName::parse));
+    let tenant = fields.optional("tenant", parsed(TenantSlug::parse));
+    let over_quota = fields.nested("policy", None, |policy| policy.optional("over_quota", word(OVER_QUOTA)));
+    fields.done(name.map(|name| NewDomain { name, tenant, over_quota }))
+}
+
+/// List domains, by tenant and name.
+#[utoipa::path(get, path = "/v1/domains", tag = "domains",
+    params(PageParams, ("tenant" = Option<String>, Query, description = "Of this tenant only")),
+    responses((status = 200, body = DomainList), Problems))]
+pub(super) async fn list(
+    State(state): State<AppState>,
+    Caller(caller): Caller,
+    mut params: Params,
+) -> Result<Response, Problem> {
+    let (request, tenant) = (params.page()?, params.tenant()?);
+    params.finish()?;
+    let domains = state.directory.domains(&caller, tenant.as_ref(), &request).await?;
+    Ok(page(domains.map(DomainBody::from)).into_response())
+}
+
+/// Read a domain.
+#[utoipa::path(get, path = "/v1/domains/{name}", tag = "domains",
+    params(("name" = String, Path), ("tenant" = Option<String>, Query, description = "Whose, where several claim the name")),
+    responses((status = 200, body = DomainBody, headers(("ETag"))), Problems))]
+pub(super) async fn get(
+    State(state): State<AppState>,
+    Caller(caller): Caller,
+    Path(name): Path<String>,
+    mut params: Params,
+) -> Result<Response, Problem> {
+    let tenant = params.tenant()?;
+    params.finish()?;
+    let domain = state.directory.domain(&caller, &domain_name(&name)?, tenant.as_ref()).await?;
+    let version = domain.version;
+    Ok(versioned(DomainBody::from(domain), version))
+}
+
+/// Change a domain's policy.
+#[utoipa::path(patch, path = "/v1/domains/{name}", tag = "domains",
+    params(("name" = String, Path), ("tenant" = Option<String>, Query, description = "Whose, where several claim the name"),
+        ("If-Match" = Option<String>, Header)),
+    request_body(content = DomainPatch, content_type = "application/merge-patch+json"),
+    responses((status = 200, body = DomainBody, headers(("ETag"))), Problems))]
+pub(super) async fn change(
+    State(state): State<AppState>,
+    Caller(caller): Caller,
+    Path(name): Path<String>,
+    mut params: Params,
+    IfMatch(precondition): IfMatch,
+    Submitted { mut fields, .. }: Submitted,
+) -> Result<Response, Problem> {
+    let tenant = params.tenant()?;
+    params.finish()?;
+    let over_quota = fields.nested("policy", Some(None), |policy| policy.change("over_quota", word(OVER_QUOTA)));
+    let change = fields.done(Some(DomainChange { over_quota }))?;
+    let name = domain_name(&name)?;
+    let domain = state.directory.change_domain(&caller, &name, tenant.as_ref(), change, &precondition).await?;
+    let version = domain.version;
+    Ok(versioned(DomainBody::from(domain), version))
+}
+
+/// Delete a domain in which nothing is left.
+///
+/// Refused while it has accounts (deleted ones that can be restored included) or aliases.
+#[utoipa::path(delete, path = "/v1/domains/{name}", tag = "domains",
+    params(("name" = String, Path), ("tenant" = Option<String>, Query, description = "Whose, where several claim the name"),
+        ("If-Match" = Option<String>, Header)),
+    responses((status = 204, description = "Deleted"), Problems))]
+pub(super) async fn delete(
+    State(state): State<AppState>,
+    Caller(caller): Caller,
+    Path(name): Path<String>,
+    mut params: Params,
+    IfMatch(precondition): IfMatch,
+) -> Result<StatusCode, Problem> {
+    let tenant = params.tenant()?;
+    params.finish()?;
+    state.directory.delete_domain(&caller, &domain_name(&name)?, tenant.as_ref(), &precondition).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Verify a claimed domain: a platform administrator vouches for it.
+#[utoipa::path(post, path = "/v1/domains/{name}/verify", tag = "domains",
+    params(("name" = String, Path), ("tenant" = Option<String>, Query, description = "Whose, where several claim the name"),
+        ("If-Match" = Option<String>, Header)),
+    request_body = DomainVerify,
+    responses((status = 200, body = DomainBody, headers(("ETag"))), Problems))]
+pub(super) async fn verify(
+    State(state): State<AppState>,
+    Caller(caller): Caller,
+    Path(name): Path<String>,
+    mut params: Params,
+    IfMatch(precondition): IfMatch,
+    Submitted { mut fields, .. }: Submitted,
+) -> Result<Response, Problem> {
+    let tenant = params.tenant()?;
+    params.finish()?;
+    let vouch = fields.required("vouch", boolean);
+    let vouch = fields.done(vouch)?;
+    let name = domain_name(&name)?;
+    if !vouch {
+        // Nothing else proves a claim: said only where the domain is the caller's.
+        state.directory.domain(&caller, &name, tenant.as_ref()).await?;
+        return Err(Problem::field(
+            "/vouch",
+            "invalid",
+            "must be true: a platform administrator vouches for the domain",
+        ));
+    }
+    // Repeating it changes nothing, with or without an Idempotency-Key.
+    let domain = state.directory.vouch_for_domain(&caller, &name, tenant.as_ref(), &precondition).await?;
+    let version = domain.version;
+    Ok(versioned(DomainBody::from(domain), version))
+}
+
+/// Read what a domain uses.
+#[utoipa::path(get, path = "/v1/domains/{name}/usage", tag = "domains", params(("name" = String, Path)),
+    responses((status = 200, body = SummedUsage), Problems))]
+pub(super) async fn usage(
+    State(state): State<AppState>,
+    Caller(caller): Caller,
+    Path(name): Path<String>,
+) -> Result<Json<SummedUsage>, Problem> {
+    Ok(Json(state.directory.domain_usage(&caller, &domain_name(&name)?).await?.into()))
+}

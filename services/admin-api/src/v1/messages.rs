@@ -1,0 +1,150 @@
+//! `/v1/accounts/{address}/messages`: deliver over HTTP, and list what a maildrop holds.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use directory::Error;
+use futures_util::StreamExt as _;
+use mail_types::{Guid, ReversePath, Timestamp, UniqueId};
+use mailstore::{Delivery, DeliveryVerdict, Incoming, IncomingError, Listed, Recipient, Target, received_line};
+
+use crate::AppState;
+use crate::answer::{Created, list as page, segment};
+use crate::bodies::MessageBody;
+use crate::caller::Caller;
+use crate::extract::{Params, RequestHash, address, require_media_type, too_large};
+use crate::once::once;
+use crate::openapi::{MessageList, PageParams, Problems};
+use crate::problem::{Kind, Problem};
+
+/// What stands in `Received` lines for the client's name, which HTTP does not tell.
+const CLIENT: &str = "admin-api";
+
+/// Deliver a message to an account.
+///
+/// The body is the message itself (RFC 5322), mended as over LMTP: bare CR or LF become CRLF, NUL becomes 0x80. 201 comes only
+/// when it is durable.
+#[utoipa::path(post, path = "/v1/accounts/{address}/messages", tag = "messages",
+    params(("address" = String, Path), ("sender" = Option<String>, Query, description = "The reverse-path; default empty")),
+    request_body(content = String, content_type = "message/rfc822"),
+    responses((status = 201, body = MessageBody, headers(("Location", description = "Its path"))), Problems))]
+pub(super) async fn deliver(
+    State(state): State<AppState>,
+    Caller(caller): Caller,
+    Path(path): Path<String>,
+    mut params: Params,
+    request: Request,
+) -> Result<Response, Problem> {
+    let reverse_path = params.parsed("sender", ReversePath::parse)?.unwrap_or_default();
+    params.finish()?;
+    let (parts, body) = request.into_parts();
+    require_media_type(&parts.headers, &["message/rfc822"])?;
+    let given = address(&path)?;
+    // Before the body is read: who may not deliver need not send it.
+    let account = state.directory.account_to_deliver(&caller, &given).await?;
+    let mut hash = RequestHash::new(&parts);
+    let incoming = receive(&state, body, &mut hash).await?;
+    let repeatable = hash.repeatable(&parts.headers)?;
+
+    let id = caller.request.simple().to_string();
+    let received = received_line(CLIENT, caller.peer, &state.host, "HTTP", &id, state.clock.now());
+    let given = given.to_string();
+    let mailstore = state.mailstore.clone();
+    once(&state, &caller, repeatable, async move {
+        let body = incoming.finish();
+        let octets = body.octets() + trace_octets(&reverse_path, &given, &received);
+        let target = Target { tenant: account.tenant_id, account: account.id };
+        let recipients = vec![Recipient { given: given.clone(), targets: vec![target] }];
+        let delivery = Delivery { reverse_path, received, source: "HTTP", recipients, body };
+        let unique_id = stored(mailstore.deliver(delivery).await.into_iter().next())?;
+        let received_at = Guid::from_unique_id(unique_id.as_str()).map(|guid| time(guid.received_at()));
+        let body =
+            MessageBody { unique_id: unique_id.to_string(), octets, received_at: received_at.unwrap_or_default() };
+        let location = format!("/v1/accounts/{}/messages/{}", segment(&given), segment(unique_id.as_str()));
+        Created::new(location, body)
+    })
+    .await
+}
+
+/// The octets of the trace headers that delivery puts first, which the maildrop's list counts too.
+fn trace_octets(reverse_path: &ReversePath, given: &str, received: &str) -> u64 {
+    let lines =
+        [format!("Return-Path: <{}>", reverse_path.as_str()), format!("Delivered-To: {given}"), received.to_owned()];
+    lines.iter().map(|line| line.len() as u64 + 2).sum()
+}
+
+/// Takes the body in as it comes, within the limit and the process's memory.
+async fn receive(state: &AppState, body: Body, hash: &mut RequestHash) -> Result<Incoming, Problem> {
+    let most = state.config.max_message_octets;
+    let mut incoming = state.mailstore.incoming(most);
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| Problem::with_detail(Kind::BadRequest, "the body ended early"))?;
+        hash.update(&chunk);
+        incoming.write(&chunk).await.map_err(|error| match error {
+            IncomingError::TooLarge => too_large(most),
+            IncomingError::OutOfMemory => Problem::new(Kind::Unavailable),
+        })?;
+    }
+    Ok(incoming)
+}
+
+fn stored(verdict: Option<DeliveryVerdict>) -> Result<UniqueId, Problem> {
+    match verdict {
+        Some(DeliveryVerdict::Stored { unique_ids }) => {
+            unique_ids.into_iter().next().ok_or_else(|| Error::Internal("a stored message has no unique-id").into())
+        }
+        Some(DeliveryVerdict::OverQuota { defer: false }) => Err(Problem::new(Kind::OverQuota)),
+        Some(DeliveryVerdict::NoSuchAccount) => Err(Problem::new(Kind::NotFound)),
+        Some(DeliveryVerdict::Suspended) => Err(Problem::new(Kind::Suspended)),
+        Some(DeliveryVerdict::OverQuota { defer: true } | DeliveryVerdict::Busy | DeliveryVerdict::Unavailable)
+        | None => Err(Problem::new(Kind::Unavailable)),
+    }
+}
+
+/// List an account's live messages, oldest first: metadata only.
+#[utoipa::path(get, path = "/v1/accounts/{address}/messages", tag = "messages",
+    params(("address" = String, Path), PageParams), responses((status = 200, body = MessageList), Problems))]
+pub(super) async fn list(
+    State(state): State<AppState>,
+    Caller(caller): Caller,
+    Path(path): Path<String>,
+    mut params: Params,
+) -> Result<Response, Problem> {
+    let request = params.page()?;
+    params.finish()?;
+    let account = state.directory.account(&caller, &address(&path)?).await?;
+    let after = request.after()?.unwrap_or(0);
+    let rows = state.mailstore.page(account.tenant_id, account.id, after, request.limit + 1).await;
+    let rows =
+        rows.map_err(
+            |error| {
+                if error.is_temporary() { Problem::new(Kind::Unavailable) } else { Problem::internal(&error) }
+            },
+        )?;
+    Ok(page(request.page(rows, |row| row.uid).map(MessageBody::from)).into_response())
+}
+
+/// Read a live message's metadata.
+#[utoipa::path(get, path = "/v1/accounts/{address}/messages/{unique_id}", tag = "messages",
+    params(("address" = String, Path), ("unique_id" = String, Path)), responses((status = 200, body = MessageBody), Problems))]
+pub(super) async fn get(
+    State(state): State<AppState>,
+    Caller(caller): Caller,
+    Path((path, unique_id)): Path<(String, String)>,
+) -> Result<Json<MessageBody>, Problem> {
+    let unique_id = UniqueId::parse(&unique_id).map_err(|_| Problem::new(Kind::NotFound))?;
+    Ok(Json(state.directory.message(&caller, &address(&path)?, &unique_id).await?.into()))
+}
+
+fn time(at: Timestamp) -> DateTime<Utc> {
+    i64::try_from(at.unix_ms()).ok().and_then(DateTime::from_timestamp_millis).unwrap_or_default()
+}
+
+impl From<Listed> for MessageBody {
+    fn from(listed: Listed) -> Self {
+        Self { unique_id: listed.unique_id.to_string(), octets: listed.octets.0, received_at: time(listed.received_at) }
+    }
+}

@@ -1,0 +1,16 @@
+//! The admin API as its clients see it: the whole router, over a real PostgreSQL.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests: what is not there fails the test"
+)]
+
+mod documents;
+mod idempotency;
+mod isolation;
+mod lifecycle;
+mod messages;
+mod refusals;
+mod server;
+mod support;

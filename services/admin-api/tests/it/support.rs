@@ -1,0 +1,151 @@
+//! The router over a database of its own, and requests to it.
+
+use std::sync::Arc;
+
+use admin_api::{AppState, Config};
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use directory::{Directory, bootstrap_admin_token, new_api_token};
+use mail_types::{Secret, SystemClock, SystemRandom};
+use mailstore::{Mailstore, Parts};
+use runtime::database::{DbRole, Pool};
+use runtime::keys::MasterKeys;
+use serde_json::{Value, json};
+use testkit::TestDatabase;
+use tower::ServiceExt as _;
+
+pub(crate) struct World {
+    _database: TestDatabase,
+    pub(crate) pool: Pool,
+    pub(crate) state: AppState,
+    router: Router,
+    /// A platform administrator's key.
+    pub(crate) platform: String,
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or(Value::Null)
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The body with what differs between any two requests taken out.
+    pub(crate) fn without_request_id(&self) -> Value {
+        let mut json = self.json();
+        if let Value::Object(body) = &mut json {
+            body.remove("request_id");
+        }
+        json
+    }
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with(Config::default()).await
+    }
+
+    pub(crate) async fn with(config: Config) -> Self {
+        let database = testkit::database().await;
+        let pool = database.pool(DbRole::Admin).await;
+        let token = new_api_token(&SystemRandom);
+        bootstrap_admin_token(&pool, &token).await.unwrap();
+        let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
+        let keys = MasterKeys::parse(&Secret::from("test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")).unwrap();
+        let directory =
+            Directory::new(pool.clone(), keys, clock.clone(), random.clone(), directory::Settings::default());
+        let settings = mailstore::Settings::default();
+        let parts = Parts {
+            pool: pool.clone(),
+            role: DbRole::Admin,
+            store: Arc::new(object_store::memory::InMemory::new()),
+            store_settings: mailstore::StoreSettings::default(),
+            memory: settings.memory_budget(),
+            settings,
+            clock: clock.clone(),
+            random: random.clone(),
+        };
+        let mailstore = Mailstore::open(parts).await.unwrap();
+        let state =
+            AppState { directory, mailstore, config: Arc::new(config), host: "mail.test".into(), clock, random };
+        let router = admin_api::router(state.clone());
+        let platform = token.expose_str().unwrap().to_owned();
+        Self { _database: database, pool, state, router, platform }
+    }
+
+    /// Any request.
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let octets = to_bytes(body, 10_000_000).await.unwrap();
+        Answer { status: parts.status, headers: parts.headers, text: String::from_utf8_lossy(&octets).into_owned() }
+    }
+
+    /// A request with a JSON body, or none where it is null.
+    pub(crate) async fn call(&self, key: &str, method: &str, path: &str, body: Value) -> Answer {
+        self.call_with(key, method, path, body, &[]).await
+    }
+
+    pub(crate) async fn call_with(
+        &self,
+        key: &str,
+        method: &str,
+        path: &str,
+        body: Value,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let method: Method = method.parse().unwrap();
+        let mut request = Request::builder().method(method.clone()).uri(path);
+        request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = if body.is_null() {
+            request.body(Body::empty())
+        } else {
+            let patch = method == Method::PATCH;
+            let media_type = if patch { "application/merge-patch+json" } else { "application/json" };
+            request.header(header::CONTENT_TYPE, media_type).body(Body::from(body.to_string()))
+        };
+        self.send(request.unwrap()).await
+    }
+
+    /// Makes something as the platform's administrator.
+    pub(crate) async fn make(&self, path: &str, body: Value) -> Value {
+        let answer = self.call(&self.platform, "POST", path, body).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{path}: {}", answer.text);
+        answer.json()
+    }
+
+    /// A tenant with a domain, two accounts, an alias and an app password; answers its own key.
+    pub(crate) async fn tenant(&self, slug: &str) -> Tenant {
+        self.make("/v1/tenants", json!({"slug": slug, "name": slug})).await;
+        self.make("/v1/domains", json!({"name": format!("{slug}.test"), "tenant": slug})).await;
+        let address = |local: &str| format!("{local}@{slug}.test");
+        for local in ["alice", "bob"] {
+            self.make("/v1/accounts", json!({"address": address(local)})).await;
+        }
+        self.make("/v1/aliases", json!({"address": address("info"), "targets": [address("alice")]})).await;
+        let path = format!("/v1/accounts/{}/app-passwords", address("alice"));
+        let credential = self.make(&path, json!({"name": "phone"})).await["id"].as_str().unwrap().to_owned();
+        let key = self.make("/v1/api-keys", json!({"name": "own", "tenant": slug, "role": "tenant-admin"})).await;
+        let text = |name: &str| key[name].as_str().unwrap().to_owned();
+        Tenant { key: text("secret"), key_id: text("id"), credential }
+    }
+}
+
+/// What a test needs to know of a tenant besides its slug.
+pub(crate) struct Tenant {
+    pub(crate) key: String,
+    pub(crate) key_id: String,
+    pub(crate) credential: String,
+}

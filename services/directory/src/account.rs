@@ -1,0 +1,402 @@
+//! Accounts: one login and one maildrop each, under an address of their domain.
+
+use chrono::{DateTime, Utc};
+use mail_types::{AccountId, Address, DomainName, Secret, TenantId, TenantSlug};
+use serde_json::{Value, json};
+use sqlx::PgConnection;
+
+use crate::audit::{self, Event};
+use crate::domain::AddressRange;
+use crate::error::inconsistent;
+use crate::{Caller, Directory, Error, Page, PageRequest, Precondition, Result, credential, domain, password, shown};
+
+/// Whether an account is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccountStatus {
+    /// Served.
+    Active,
+    /// No login; mail still comes in.
+    Suspended,
+}
+
+impl AccountStatus {
+    /// The API's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+        }
+    }
+
+    fn code(self) -> i16 {
+        match self {
+            Self::Active => 1,
+            Self::Suspended => 2,
+        }
+    }
+}
+
+/// What a maildrop may hold; `None` is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AccountQuota {
+    /// Octets of live mail.
+    pub octets: Option<i64>,
+    /// Live messages.
+    pub messages: Option<i32>,
+}
+
+/// An account as administrators see it.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// Inside the service.
+    pub id: AccountId,
+    /// Whose it is.
+    pub tenant_id: TenantId,
+    /// Whose it is.
+    pub tenant: TenantSlug,
+    /// Its natural key, as it was given when it was made.
+    pub address: Address,
+    /// Whether it is served.
+    pub status: AccountStatus,
+    /// What its maildrop may hold.
+    pub quota: AccountQuota,
+    /// Whether it has a password besides its app passwords.
+    pub has_password: bool,
+    /// Grows with every change.
+    pub version: i64,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+}
+
+/// An account to be made.
+#[derive(Debug, Clone)]
+pub struct NewAccount {
+    /// Its address.
+    pub address: Address,
+    /// Its password; without one it needs app passwords.
+    pub password: Option<Secret>,
+    /// What its maildrop may hold.
+    pub quota: AccountQuota,
+}
+
+/// What to change; `None` leaves it.
+#[derive(Debug, Clone, Default)]
+pub struct AccountChange {
+    /// Whether it is served.
+    pub status: Option<AccountStatus>,
+    /// Octets, `Some(None)` for no limit.
+    pub octets: Option<Option<i64>>,
+    /// Messages, `Some(None)` for no limit.
+    pub messages: Option<Option<i32>>,
+}
+
+#[derive(sqlx::FromRow)]
+struct AccountRow {
+    tenant_id: i32,
+    domain_id: i64,
+    account_id: i64,
+    local_key: String,
+    slug: String,
+    local_part: String,
+    domain: String,
+    status: i16,
+    max_octets: Option<i64>,
+    max_messages: Option<i32>,
+    has_password: bool,
+    row_version: i64,
+    created_at: DateTime<Utc>,
+}
+
+impl AccountRow {
+    fn account(self) -> Result<Account> {
+        Ok(Account {
+            id: AccountId(self.account_id),
+            tenant_id: TenantId(self.tenant_id),
+            tenant: shown::slug(&self.slug)?,
+            address: shown::address(&self.local_part, &self.domain, "accounts")?,
+            status: match self.status {
+                1 => AccountStatus::Active,
+                2 => AccountStatus::Suspended,
+                _ => return Err(inconsistent("accounts", "status")),
+            },
+            quota: AccountQuota { octets: self.max_octets, messages: self.max_messages },
+            has_password: self.has_password,
+            version: self.row_version,
+            created_at: self.created_at,
+        })
+    }
+}
+
+impl Directory {
+    /// Makes an account with its maildrop, and its password if one is given.
+    pub async fn create_account(&self, caller: &Caller, new: NewAccount) -> Result<Account> {
+        check_new_local_part(&new.address)?;
+        if let Some(password) = &new.password {
+            password::check_policy(password).map_err(|error| Error::Invalid(vec![error]))?;
+        }
+        // The parent is looked for before the hash, which is made outside the transaction that uses it.
+        let mut look = self.begin(caller).await?;
+        if domain::enter_domain(&mut look, caller, &new.address.domain).await?.is_none() {
+            return Err(Error::no_parent("/address", "domain"));
+        }
+        drop(look);
+        let verifier = match new.password {
+            Some(password) => Some(self.hasher.hash(password).await?),
+            None => None,
+        };
+
+        let mut tx = self.begin(caller).await?;
+        let (tenant, domain) = domain::enter_domain(&mut tx, caller, &new.address.domain)
+            .await?
+            .ok_or_else(|| Error::no_parent("/address", "domain"))?;
+        let account: i64 = sqlx::query_scalar("SELECT restante.admin_create_account_1($1, $2, $3, $4, $5, $6, $7)")
+            .bind(tenant.0)
+            .bind(domain.0)
+            .bind(new.address.local.as_str())
+            .bind(new.address.local.key().as_str())
+            .bind(new.quota.octets)
+            .bind(new.quota.messages)
+            .bind(self.random.octets16().to_vec())
+            .fetch_one(&mut *tx)
+            .await
+            .map_err(|error| refine_creation(Error::from(error)))?;
+        let id = AccountId(account);
+        if let Some(verifier) = verifier {
+            credential::insert_password(&mut tx, tenant, id, &verifier).await?;
+        }
+        let account =
+            find(&mut tx, caller, &new.address).await?.ok_or_else(|| inconsistent("addresses", "account_id"))?;
+        record(&mut tx, caller, "account.create", &account, None, Some(audited(&account))).await?;
+        tx.commit().await?;
+        Ok(account)
+    }
+
+    /// One account.
+    pub async fn account(&self, caller: &Caller, address: &Address) -> Result<Account> {
+        let mut tx = self.begin(caller).await?;
+        find(&mut tx, caller, address).await?.ok_or(Error::NotFound)
+    }
+
+    /// One account that is about to be delivered to: refused where its tenant is suspended or full.
+    pub async fn account_to_deliver(&self, caller: &Caller, address: &Address) -> Result<Account> {
+        let mut tx = self.begin(caller).await?;
+        let account = find(&mut tx, caller, address).await?.ok_or(Error::NotFound)?;
+        let (active, full): (bool, Option<bool>) = sqlx::query_as(
+            "SELECT t.status = 1, u.octets >= t.max_octets FROM restante.tenants t
+               LEFT JOIN restante.usage_now u ON u.tenant_id = t.tenant_id AND u.domain_id = 0
+              WHERE t.tenant_id = $1",
+        )
+        .bind(account.tenant_id.0)
+        .fetch_one(&mut *tx)
+        .await?;
+        match (active, full) {
+            (false, _) => Err(Error::Suspended),
+            (true, Some(true)) => Err(Error::OverQuota),
+            (true, _) => Ok(account),
+        }
+    }
+
+    /// The accounts that the caller sees, those of one tenant or one domain of them, by domain and local part.
+    pub async fn accounts(
+        &self,
+        caller: &Caller,
+        of: Option<&TenantSlug>,
+        domain: Option<&DomainName>,
+        page: &PageRequest,
+    ) -> Result<Page<Account>> {
+        let cursor: Option<(i32, i64, String)> = page.after()?;
+        let mut tx = self.begin(caller).await?;
+        let Some(range) = AddressRange::of(&mut tx, caller, of, domain, cursor).await? else {
+            return Ok(Page::empty());
+        };
+        let rows = sqlx::query_as::<_, AccountRow>(
+            "SELECT r.tenant_id, r.domain_id, a.account_id, r.local_key, t.slug, a.local_part, d.name AS domain, a.status, a.max_octets,
+                    a.max_messages, a.row_version, a.created_at,
+                    EXISTS (SELECT FROM restante.credentials c
+                             WHERE c.tenant_id = a.tenant_id AND c.account_id = a.account_id AND c.kind = 1 AND c.revoked_at IS NULL)
+                    AS has_password
+               FROM restante.addresses r
+               JOIN restante.accounts a ON a.tenant_id = r.tenant_id AND a.account_id = r.account_id
+               JOIN restante.domains d ON d.tenant_id = r.tenant_id AND d.domain_id = r.domain_id
+               JOIN restante.tenants t ON t.tenant_id = r.tenant_id
+              WHERE (r.tenant_id, r.domain_id, r.local_key) > ($1, $2, $3)
+                AND (r.tenant_id, r.domain_id) <= ($5, $6)
+              ORDER BY r.tenant_id, r.domain_id, r.local_key LIMIT $4",
+        )
+        .bind(range.after.0)
+        .bind(range.after.1)
+        .bind(range.after.2)
+        .bind(page.fetch())
+        .bind(range.last.0)
+        .bind(range.last.1)
+        .fetch_all(&mut *tx)
+        .await?;
+        page.page(rows, |row| (row.tenant_id, row.domain_id, row.local_key.clone())).try_map(AccountRow::account)
+    }
+
+    /// Changes an account's status or quota.
+    pub async fn change_account(
+        &self,
+        caller: &Caller,
+        address: &Address,
+        change: AccountChange,
+        precondition: &Precondition,
+    ) -> Result<Account> {
+        let mut tx = self.begin(caller).await?;
+        let before = find_locked(&mut tx, caller, address, precondition).await?;
+        let status = change.status.unwrap_or(before.status);
+        sqlx::query(
+            "UPDATE restante.accounts
+                SET status = $3, max_octets = $4, max_messages = $5, row_version = row_version + 1,
+                    auth_version = auth_version + CASE WHEN status = $3 THEN 0 ELSE 1 END
+              WHERE tenant_id = $1 AND account_id = $2",
+        )
+        .bind(before.tenant_id.0)
+        .bind(before.id.0)
+        .bind(status.code())
+        .bind(change.octets.unwrap_or(before.quota.octets))
+        .bind(change.messages.unwrap_or(before.quota.messages))
+        .execute(&mut *tx)
+        .await?;
+        let after = find(&mut tx, caller, address).await?.ok_or(Error::NotFound)?;
+        record(&mut tx, caller, "account.change", &after, Some(audited(&before)), Some(audited(&after))).await?;
+        tx.commit().await?;
+        Ok(after)
+    }
+
+    /// Deletes an account: its status says so, its address is free, its credentials are revoked, its mail stays until the
+    /// retention has passed. Refused while an alias leads to it.
+    pub async fn delete_account(&self, caller: &Caller, address: &Address, precondition: &Precondition) -> Result<()> {
+        let mut tx = self.begin(caller).await?;
+        let before = find_locked(&mut tx, caller, address, precondition).await?;
+        let aliases: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM restante.alias_targets WHERE tenant_id = $1 AND target_id = $2)",
+        )
+        .bind(before.tenant_id.0)
+        .bind(before.id.0)
+        .fetch_one(&mut *tx)
+        .await?;
+        if aliases {
+            return Err(Error::InUse("an alias leads to the account"));
+        }
+        sqlx::query(
+            "UPDATE restante.accounts
+                SET status = 3, deleted_at = now(), row_version = row_version + 1, auth_version = auth_version + 1
+              WHERE tenant_id = $1 AND account_id = $2",
+        )
+        .bind(before.tenant_id.0)
+        .bind(before.id.0)
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query("DELETE FROM restante.addresses WHERE tenant_id = $1 AND account_id = $2")
+            .bind(before.tenant_id.0)
+            .bind(before.id.0)
+            .execute(&mut *tx)
+            .await?;
+        credential::revoke_all(&mut tx, before.tenant_id, before.id).await?;
+        record(&mut tx, caller, "account.delete", &before, Some(audited(&before)), None).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+/// What an account cannot be called: a subaddress, which would be compared without it, and the catch-all's star.
+pub(crate) fn check_new_local_part(address: &Address) -> Result<()> {
+    if address.local.has_subaddress() {
+        return Err(Error::invalid("/address", "invalid", "the local part must not have a subaddress (+)"));
+    }
+    if address.local.as_str() == "*" {
+        return Err(Error::invalid("/address", "invalid", "*@domain is the catch-all: make it as an alias"));
+    }
+    Ok(())
+}
+
+/// What the refusals of `admin_create_account_1` mean.
+fn refine_creation(error: Error) -> Error {
+    match &error {
+        Error::Fault(sqlx::Error::Database(cause)) if cause.code().as_deref() == Some("RS002") => {
+            Error::LimitReached("the tenant has its most accounts")
+        }
+        _ => error.or_duplicate("an account or alias with this address"),
+    }
+}
+
+/// The account of this address that the caller sees, with the transaction entered into its tenant. An address with a subaddress
+/// names no account.
+pub(crate) async fn find(tx: &mut PgConnection, caller: &Caller, address: &Address) -> Result<Option<Account>> {
+    if address.local.has_subaddress() {
+        return Ok(None);
+    }
+    let Some((tenant, domain)) = domain::enter_domain(tx, caller, &address.domain).await? else { return Ok(None) };
+    sqlx::query_as::<_, AccountRow>(
+        "SELECT r.tenant_id, r.domain_id, a.account_id, r.local_key, t.slug, a.local_part, d.name AS domain, a.status, a.max_octets,
+                a.max_messages, a.row_version, a.created_at,
+                EXISTS (SELECT FROM restante.credentials c
+                         WHERE c.tenant_id = a.tenant_id AND c.account_id = a.account_id AND c.kind = 1 AND c.revoked_at IS NULL)
+                AS has_password
+           FROM restante.addresses r
+           JOIN restante.accounts a ON a.tenant_id = r.tenant_id AND a.account_id = r.account_id
+           JOIN restante.domains d ON d.tenant_id = r.tenant_id AND d.domain_id = r.domain_id
+           JOIN restante.tenants t ON t.tenant_id = r.tenant_id
+          WHERE r.tenant_id = $1 AND r.domain_id = $2 AND r.local_key = $3",
+    )
+    .bind(tenant.0)
+    .bind(domain.0)
+    .bind(address.local.key().as_str())
+    .fetch_optional(tx)
+    .await?
+    .map(AccountRow::account)
+    .transpose()
+}
+
+/// The same, locked and of the version that the caller named.
+pub(crate) async fn find_locked(
+    tx: &mut PgConnection,
+    caller: &Caller,
+    address: &Address,
+    precondition: &Precondition,
+) -> Result<Account> {
+    let found = find(tx, caller, address).await?.ok_or(Error::NotFound)?;
+    sqlx::query("SELECT FROM restante.accounts WHERE tenant_id = $1 AND account_id = $2 FOR UPDATE")
+        .bind(found.tenant_id.0)
+        .bind(found.id.0)
+        .execute(&mut *tx)
+        .await?;
+    // Read again: what was found may have been changed or deleted while the lock was waited for.
+    let account = find(tx, caller, address).await?.filter(|account| account.id == found.id).ok_or(Error::NotFound)?;
+    precondition.check(account.version)?;
+    Ok(account)
+}
+
+/// Says that an account's credentials changed: its version grows, and so does what login caches are keyed by.
+pub(crate) async fn touch_credentials(tx: &mut PgConnection, tenant: TenantId, account: AccountId) -> Result<()> {
+    sqlx::query(
+        "UPDATE restante.accounts SET row_version = row_version + 1, auth_version = auth_version + 1
+          WHERE tenant_id = $1 AND account_id = $2",
+    )
+    .bind(tenant.0)
+    .bind(account.0)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+fn audited(account: &Account) -> Value {
+    json!({
+        "status": account.status.as_str(), "has_password": account.has_password,
+        "quota": {"octets": account.quota.octets, "messages": account.quota.messages},
+    })
+}
+
+/// Writes what was done to an account.
+pub(crate) async fn record(
+    tx: &mut PgConnection,
+    caller: &Caller,
+    action: &'static str,
+    account: &Account,
+    before: Option<Value>,
+    after: Option<Value>,
+) -> Result<()> {
+    let target = account.address.to_string();
+    audit::record(tx, caller, Event { tenant: account.tenant_id, action, target: &target, before, after }).await
+}

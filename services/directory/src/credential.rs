@@ -1,0 +1,344 @@
+//! Credentials of accounts: the password, and app passwords, one per device. A verifier is emptied when its credential is
+//! revoked: nothing that could be tried offline outlives its use.
+
+use chrono::{DateTime, Utc};
+use mail_types::{AccountId, Address, CredentialId, Secret, TenantId};
+use serde_json::json;
+use sqlx::PgConnection;
+use sqlx::types::ipnet::IpNet;
+
+use crate::{Caller, Directory, Error, Precondition, Result, account, password, token};
+
+/// The column `kind` of a password.
+pub(crate) const PASSWORD: i16 = 1;
+/// The column `kind` of an app password.
+pub(crate) const APP_PASSWORD: i16 = 2;
+
+/// The most app passwords of one account that are in force.
+const MAX_APP_PASSWORDS: i64 = 100;
+/// The longest name of an app password, in characters.
+const MAX_NAME: usize = 100;
+/// The most networks of one credential.
+const MAX_NETWORKS: usize = 50;
+
+const READ: i16 = 1;
+const DELETE: i16 = 2;
+
+/// What a credential allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// To see and fetch mail.
+    Read,
+    /// To expunge mail at QUIT.
+    Delete,
+}
+
+impl Scope {
+    /// The API's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Delete => "delete",
+        }
+    }
+
+    /// From the API's word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Read, Self::Delete].into_iter().find(|scope| scope.as_str() == word)
+    }
+}
+
+/// Whether the bits of a credential allow fetching.
+pub(crate) fn may_read(scopes: i16) -> bool {
+    scopes & READ != 0
+}
+
+/// Whether the bits of a credential allow expunging.
+pub(crate) fn may_expunge(scopes: i16) -> bool {
+    scopes & DELETE != 0
+}
+
+fn bits(scopes: &[Scope]) -> i16 {
+    scopes.iter().fold(0, |bits, scope| {
+        bits | match scope {
+            Scope::Read => READ,
+            Scope::Delete => DELETE,
+        }
+    })
+}
+
+/// An app password as administrators see it: never the secret.
+#[derive(Debug, Clone)]
+pub struct AppPassword {
+    /// Opaque to others: shown as `cred_N`.
+    pub id: CredentialId,
+    /// The device it was made for.
+    pub name: String,
+    /// What it allows.
+    pub scopes: Vec<Scope>,
+    /// From where; empty: from everywhere.
+    pub allowed_networks: Vec<IpNet>,
+    /// Until when.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it was last used, to the hour.
+    pub last_used_at: Option<DateTime<Utc>>,
+}
+
+/// An app password that was just made, with the secret that is shown this once.
+#[derive(Debug)]
+pub struct IssuedAppPassword {
+    /// What was made.
+    pub app_password: AppPassword,
+    /// `rst-…`
+    pub secret: Secret,
+}
+
+/// An app password to be made.
+#[derive(Debug, Clone)]
+pub struct NewAppPassword {
+    /// The device it is for; 1 to 100 characters.
+    pub name: String,
+    /// What it allows: at least reading.
+    pub scopes: Vec<Scope>,
+    /// From where; empty: from everywhere.
+    pub allowed_networks: Vec<IpNet>,
+    /// Until when.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+#[derive(sqlx::FromRow)]
+struct AppPasswordRow {
+    credential_id: i64,
+    label: String,
+    scopes: i16,
+    allowed_nets: Option<Vec<IpNet>>,
+    expires_at: Option<DateTime<Utc>>,
+    created_at: DateTime<Utc>,
+    last_at: Option<DateTime<Utc>>,
+}
+
+impl From<AppPasswordRow> for AppPassword {
+    fn from(row: AppPasswordRow) -> Self {
+        let all = [(READ, Scope::Read), (DELETE, Scope::Delete)];
+        Self {
+            id: CredentialId(row.credential_id),
+            name: row.label,
+            scopes: all.into_iter().filter(|(bit, _)| row.scopes & bit != 0).map(|(_, scope)| scope).collect(),
+            allowed_networks: row.allowed_nets.unwrap_or_default(),
+            expires_at: row.expires_at,
+            created_at: row.created_at,
+            last_used_at: row.last_at,
+        }
+    }
+}
+
+impl Directory {
+    /// Sets an account's password in place of the one before; app passwords stay.
+    pub async fn set_password(
+        &self,
+        caller: &Caller,
+        address: &Address,
+        password: Secret,
+        precondition: &Precondition,
+    ) -> Result<()> {
+        password::check_policy(&password).map_err(|error| Error::Invalid(vec![error]))?;
+        // Looked for before the hash, which is made outside the transaction that uses it.
+        self.account(caller, address).await?;
+        let verifier = self.hasher.hash(password).await?;
+        let mut tx = self.begin(caller).await?;
+        let account = account::find_locked(&mut tx, caller, address, precondition).await?;
+        revoke_password(&mut tx, account.tenant_id, account.id).await?;
+        insert_password(&mut tx, account.tenant_id, account.id, &verifier).await?;
+        account::touch_credentials(&mut tx, account.tenant_id, account.id).await?;
+        account::record(&mut tx, caller, "account.set-password", &account, None, None).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Takes an account's password away; app passwords stay.
+    pub async fn remove_password(&self, caller: &Caller, address: &Address, precondition: &Precondition) -> Result<()> {
+        let mut tx = self.begin(caller).await?;
+        let account = account::find_locked(&mut tx, caller, address, precondition).await?;
+        revoke_password(&mut tx, account.tenant_id, account.id).await?;
+        account::touch_credentials(&mut tx, account.tenant_id, account.id).await?;
+        account::record(&mut tx, caller, "account.remove-password", &account, None, None).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Makes an app password; its secret is in the answer and nowhere else.
+    pub async fn create_app_password(
+        &self,
+        caller: &Caller,
+        address: &Address,
+        new: NewAppPassword,
+    ) -> Result<IssuedAppPassword> {
+        self.check_app_password(&new)?;
+        let secret = token::new_app_password(&*self.random);
+        let verifier = token::app_password_verifier(&self.keys, &secret)?;
+        let mut tx = self.begin(caller).await?;
+        // The account's lock also keeps two creations from both being the last that fits.
+        let account = account::find_locked(&mut tx, caller, address, &Precondition::None).await?;
+        if count(&mut tx, account.tenant_id, account.id).await? >= MAX_APP_PASSWORDS {
+            return Err(Error::LimitReached("the account has its most app passwords"));
+        }
+        let networks = (!new.allowed_networks.is_empty()).then_some(&new.allowed_networks);
+        let row = sqlx::query_as::<_, AppPasswordRow>(
+            "INSERT INTO restante.credentials (tenant_id, account_id, kind, label, verifier, scopes, allowed_nets, expires_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+             RETURNING credential_id, label, scopes, allowed_nets, expires_at, created_at, NULL::timestamptz AS last_at",
+        )
+        .bind(account.tenant_id.0)
+        .bind(account.id.0)
+        .bind(APP_PASSWORD)
+        .bind(&new.name)
+        .bind(&verifier)
+        .bind(bits(&new.scopes))
+        .bind(networks)
+        .bind(new.expires_at)
+        .fetch_one(&mut *tx)
+        .await?;
+        let app_password = AppPassword::from(row);
+        account::touch_credentials(&mut tx, account.tenant_id, account.id).await?;
+        let after = json!({"id": app_password.id.0, "name": app_password.name});
+        account::record(&mut tx, caller, "app-password.create", &account, None, Some(after)).await?;
+        tx.commit().await?;
+        Ok(IssuedAppPassword { app_password, secret })
+    }
+
+    /// The app passwords of an account that are in force or expired, in the order they were made.
+    pub async fn app_passwords(&self, caller: &Caller, address: &Address) -> Result<Vec<AppPassword>> {
+        let mut tx = self.begin(caller).await?;
+        let account = account::find(&mut tx, caller, address).await?.ok_or(Error::NotFound)?;
+        let rows = sqlx::query_as::<_, AppPasswordRow>(
+            "SELECT c.credential_id, c.label, c.scopes, c.allowed_nets, c.expires_at, c.created_at, u.last_at
+               FROM restante.credentials c
+               LEFT JOIN restante.credential_use u
+                 ON u.tenant_id = c.tenant_id AND u.account_id = c.account_id AND u.credential_id = c.credential_id
+              WHERE c.tenant_id = $1 AND c.account_id = $2 AND c.kind = $3 AND c.revoked_at IS NULL
+              ORDER BY c.credential_id",
+        )
+        .bind(account.tenant_id.0)
+        .bind(account.id.0)
+        .bind(APP_PASSWORD)
+        .fetch_all(&mut *tx)
+        .await?;
+        Ok(rows.into_iter().map(AppPassword::from).collect())
+    }
+
+    /// Revokes an app password: the next login with it is refused.
+    pub async fn revoke_app_password(&self, caller: &Caller, address: &Address, id: CredentialId) -> Result<()> {
+        let mut tx = self.begin(caller).await?;
+        let account = account::find_locked(&mut tx, caller, address, &Precondition::None).await?;
+        let revoked = sqlx::query(
+            "UPDATE restante.credentials SET revoked_at = now(), verifier = ''
+              WHERE tenant_id = $1 AND account_id = $2 AND credential_id = $3 AND kind = $4 AND revoked_at IS NULL",
+        )
+        .bind(account.tenant_id.0)
+        .bind(account.id.0)
+        .bind(id.0)
+        .bind(APP_PASSWORD)
+        .execute(&mut *tx)
+        .await?;
+        if revoked.rows_affected() == 0 {
+            return Err(Error::NotFound);
+        }
+        account::touch_credentials(&mut tx, account.tenant_id, account.id).await?;
+        account::record(&mut tx, caller, "app-password.revoke", &account, Some(json!({"id": id.0})), None).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    fn check_app_password(&self, new: &NewAppPassword) -> Result<()> {
+        check_label(&new.name, MAX_NAME)?;
+        if !new.scopes.contains(&Scope::Read) {
+            return Err(Error::invalid("/scopes", "invalid", "must contain read"));
+        }
+        if new.allowed_networks.len() > MAX_NETWORKS {
+            return Err(Error::invalid(
+                "/allowed_networks",
+                "too_long",
+                format!("must have at most {MAX_NETWORKS} items"),
+            ));
+        }
+        if new.expires_at.is_some_and(|at| at <= self.now()) {
+            return Err(Error::invalid("/expires_at", "out_of_range", "must be in the future"));
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a name for people that is empty, too long or has control characters.
+pub(crate) fn check_label(name: &str, most: usize) -> Result<()> {
+    if name.trim().is_empty() {
+        return Err(Error::invalid("/name", "required", "must not be empty"));
+    }
+    if name.chars().count() > most {
+        return Err(Error::invalid("/name", "too_long", format!("must have at most {most} characters")));
+    }
+    if name.chars().any(char::is_control) {
+        return Err(Error::invalid("/name", "invalid", "must have no control characters"));
+    }
+    Ok(())
+}
+
+async fn count(tx: &mut PgConnection, tenant: TenantId, account: AccountId) -> Result<i64> {
+    let count = sqlx::query_scalar(
+        "SELECT count(*) FROM restante.credentials
+          WHERE tenant_id = $1 AND account_id = $2 AND kind = $3 AND revoked_at IS NULL",
+    )
+    .bind(tenant.0)
+    .bind(account.0)
+    .bind(APP_PASSWORD)
+    .fetch_one(tx)
+    .await?;
+    Ok(count)
+}
+
+/// Keeps a password's hash. It allows everything.
+pub(crate) async fn insert_password(
+    tx: &mut PgConnection,
+    tenant: TenantId,
+    account: AccountId,
+    verifier: &str,
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO restante.credentials (tenant_id, account_id, kind, verifier, scopes) VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(tenant.0)
+    .bind(account.0)
+    .bind(PASSWORD)
+    .bind(verifier)
+    .bind(READ | DELETE)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+async fn revoke_password(tx: &mut PgConnection, tenant: TenantId, account: AccountId) -> Result<()> {
+    sqlx::query(
+        "UPDATE restante.credentials SET revoked_at = now(), verifier = ''
+          WHERE tenant_id = $1 AND account_id = $2 AND kind = $3 AND revoked_at IS NULL",
+    )
+    .bind(tenant.0)
+    .bind(account.0)
+    .bind(PASSWORD)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Revokes whatever an account can prove itself with.
+pub(crate) async fn revoke_all(tx: &mut PgConnection, tenant: TenantId, account: AccountId) -> Result<()> {
+    sqlx::query(
+        "UPDATE restante.credentials SET revoked_at = now(), verifier = '', sealed = NULL, scram256 = NULL, scram1 = NULL
+          WHERE tenant_id = $1 AND account_id = $2 AND revoked_at IS NULL",
+    )
+    .bind(tenant.0)
+    .bind(account.0)
+    .execute(tx)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,102 @@
+//! A database with two tenants, and the directory as each role uses it.
+
+use std::sync::Arc;
+
+use directory::{
+    AccountQuota, AliasAddress, Caller, Directory, NewAccount, NewAlias, NewDomain, NewTenant, Policy, Reach, Settings,
+    Tenant, TenantQuota,
+};
+use mail_types::{Address, DomainName, Secret, SystemClock, SystemRandom, TenantId, TenantSlug};
+use runtime::database::DbRole;
+use runtime::keys::MasterKeys;
+use testkit::{FakeClock, TestDatabase};
+use uuid::Uuid;
+
+pub(crate) const MASTER_KEY: &str = "test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+
+pub(crate) struct World {
+    pub(crate) database: TestDatabase,
+    /// Under the role admin.
+    pub(crate) admin: Directory,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let database = testkit::database().await;
+        let admin = directory(&database, DbRole::Admin).await;
+        Self { database, admin }
+    }
+
+    /// The directory as another role uses it.
+    pub(crate) async fn under(&self, role: DbRole) -> Directory {
+        directory(&self.database, role).await
+    }
+
+    /// The same with a clock that tests move.
+    pub(crate) async fn at(&self, role: DbRole, clock: FakeClock) -> Directory {
+        let keys = MasterKeys::parse(&Secret::from(MASTER_KEY)).unwrap();
+        let pool = self.database.pool(role).await;
+        Directory::new(pool, keys, Arc::new(clock), Arc::new(SystemRandom), Settings::default())
+    }
+
+    /// A tenant with one domain, `SLUG.test`.
+    pub(crate) async fn tenant(&self, slug: &str) -> Tenant {
+        let new = NewTenant {
+            slug: self::slug(slug),
+            name: slug.to_owned(),
+            quota: TenantQuota::default(),
+            policy: Policy::default(),
+        };
+        let tenant = self.admin.create_tenant(&platform(), new).await.unwrap();
+        self.domain(&tenant, &format!("{slug}.test")).await;
+        tenant
+    }
+
+    pub(crate) async fn domain(&self, tenant: &Tenant, name: &str) {
+        let new = NewDomain { name: domain(name), tenant: Some(tenant.slug.clone()), over_quota: None };
+        self.admin.create_domain(&platform(), new).await.unwrap();
+    }
+
+    pub(crate) async fn account(&self, address: &str, password: Option<&str>) -> directory::Account {
+        let new = NewAccount {
+            address: self::address(address),
+            password: password.map(Secret::from),
+            quota: AccountQuota::default(),
+        };
+        self.admin.create_account(&platform(), new).await.unwrap()
+    }
+
+    pub(crate) async fn alias(&self, alias: &str, targets: &[&str]) {
+        let new = NewAlias {
+            address: AliasAddress::parse(alias).unwrap(),
+            targets: targets.iter().map(|target| address(target)).collect(),
+        };
+        self.admin.create_alias(&platform(), new).await.unwrap();
+    }
+}
+
+async fn directory(database: &TestDatabase, role: DbRole) -> Directory {
+    let keys = MasterKeys::parse(&Secret::from(MASTER_KEY)).unwrap();
+    let pool = database.pool(role).await;
+    Directory::new(pool, keys, Arc::new(SystemClock), Arc::new(SystemRandom), Settings::default())
+}
+
+pub(crate) fn platform() -> Caller {
+    Caller::service("test", Uuid::nil())
+}
+
+pub(crate) fn of(tenant: TenantId) -> Caller {
+    Caller { reach: Reach::Tenant(tenant), actor: format!("tenant-{tenant}"), peer: None, request: Uuid::nil() }
+}
+
+pub(crate) fn slug(text: &str) -> TenantSlug {
+    TenantSlug::parse(text).unwrap()
+}
+
+pub(crate) fn domain(text: &str) -> DomainName {
+    DomainName::parse(text).unwrap()
+}
+
+pub(crate) fn address(text: &str) -> Address {
+    Address::parse(text).unwrap()
+}
