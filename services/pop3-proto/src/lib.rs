@@ -1,1 +1,40 @@
-//! pop3-proto
+//! POP3 as a state machine: octets from the client go in, octets to the client and [`Effect`]s come out. There is no
+//! socket, no clock and no store in this crate; its driver is `pop3d`.
+//!
+//! RFC 1939 (all of it but APOP), RFC 2449 (CAPA, response codes, PIPELINING), RFC 2595 (STLS), RFC 3206 (SYS and AUTH
+//! response codes), RFC 5034 (AUTH, with PLAIN), RFC 8314 (no passwords in clear).
+//!
+//! ```text
+//!            USER+PASS, AUTH                QUIT, with marks
+//! AUTHORIZATION ───────────▶ TRANSACTION ────────────────▶ UPDATE ──▶ closed
+//!     │    ▲ STLS: a new session over TLS   │                            ▲
+//!     └────┴────────────── QUIT, lost connection, expiry: nothing deleted ┘
+//! ```
+//!
+//! What holds:
+//! - Each state owns what it needs; a command that is not legal in a state has no code that could execute it.
+//! - Messages are removed by [`Effect::Update`] alone, which only QUIT in TRANSACTION gives.
+//! - The answers do not depend on how the input is split, and there is one for every command.
+//! - Memory is bounded: lines, input not yet taken, output not yet written. Large listings are written piece by piece.
+//! - Commands that are already there are answered in one write (PIPELINING, RFC 2449 section 6.6).
+//!
+//! APOP, CRAM-MD5 and NTLM need the server to know the secret itself, so they are not here.
+
+mod authorization;
+mod capabilities;
+mod command;
+mod maildrop;
+mod response;
+mod retrieve;
+mod session;
+mod transaction;
+mod update;
+
+pub use command::{Retrieval, Verb};
+pub use maildrop::{Deletion, Entry, Listing, Maildrop};
+pub use response::{Failure, LoginRefusal, Status};
+pub use retrieve::{BodyFlow, LeadingDots};
+pub use session::{Effect, LoginAttempt, LoginMethod, Next, Replied, Security, Session, Settings};
+
+/// What a connection is told that cannot be served now, in place of the greeting.
+pub const TOO_MANY_CONNECTIONS: &[u8] = b"-ERR [SYS/TEMP] too many connections, try again later\r\n";

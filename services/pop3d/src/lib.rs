@@ -1,1 +1,99 @@
-//! pop3d
+//! The POP3 role: joins the protocol ([`pop3_proto`]), sockets ([`net`]), the directory (who logs in) and the mailstore (what is
+//! in the maildrop).
+//!
+//! One task for each connection. It does what the protocol's machine asks for, one thing after the other; while it waits for the
+//! store or writes a message it also takes what the client sends, as far as there is room, so that a client which pipelines
+//! without reading cannot lock both sides up. Nothing is deleted but by QUIT, and `+OK` to QUIT is written only after the
+//! mailstore has committed.
+
+mod config;
+mod connection;
+mod login;
+mod metrics;
+mod retrieve;
+mod sessions;
+mod wire;
+
+use std::{io, sync::Arc};
+
+use directory::Directory;
+use mail_types::{Clock, Random};
+use mailstore::Mailstore;
+use net::{Listener, tls::ServerTls};
+use runtime::shutdown::Shutdown;
+
+pub use config::{Config, ConfigError};
+
+/// What is spoken on a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// POP3 in clear, with STLS if there is a certificate.
+    Clear {
+        /// Whether passwords are accepted in clear. For loopback, or where something else protects the way.
+        passwords: bool,
+    },
+    /// TLS from the first octet (RFC 8314 section 3.2).
+    ImplicitTls,
+}
+
+/// What all connections share.
+struct Shared {
+    config: Config,
+    protocol: pop3_proto::Settings,
+    tls: Option<ServerTls>,
+    directory: Directory,
+    mailstore: Mailstore,
+    sessions: sessions::Sessions,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+}
+
+/// The role, ready to serve listeners. Clones are the same role.
+#[derive(Clone)]
+pub struct Server(Arc<Shared>);
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Over a directory and a mailstore of the database role `pop3`. With `tls` STLS is offered. Refuses a configuration that
+    /// [`Config::check`] refuses.
+    pub fn new(
+        config: Config,
+        tls: Option<ServerTls>,
+        directory: Directory,
+        mailstore: Mailstore,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, ConfigError> {
+        config.check()?;
+        let protocol = config.protocol();
+        let sessions = sessions::Sessions::new(config.max_sessions_per_account);
+        Ok(Self(Arc::new(Shared { config, protocol, tls, directory, mailstore, sessions, clock, random })))
+    }
+
+    /// Serves a listener until draining has begun and every session has ended: the next command of each is answered
+    /// `-ERR [SYS/TEMP]`, a message under way is finished, QUIT is executed, and who says nothing is closed at the deadline.
+    ///
+    /// # Errors
+    /// [`Mode::ImplicitTls`] without a certificate.
+    pub async fn serve(&self, listener: Listener, mode: Mode, shutdown: &Shutdown) -> io::Result<()> {
+        if mode == Mode::ImplicitTls && self.0.tls.is_none() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "implicit TLS needs a certificate"));
+        }
+        let refusal = match mode {
+            Mode::Clear { .. } => pop3_proto::TOO_MANY_CONNECTIONS,
+            // It could only be said after a handshake, which is what a server with too many connections cannot afford.
+            Mode::ImplicitTls => b"",
+        };
+        listener
+            .serve(self.0.config.limits(), refusal, shutdown, |stream, peer| {
+                connection::serve(self.0.clone(), mode, stream, peer, shutdown.clone())
+            })
+            .await;
+        Ok(())
+    }
+}

@@ -1,0 +1,49 @@
+//! What is counted.
+#![expect(clippy::expect_used, reason = "names are constants")]
+
+use std::{sync::LazyLock, time::Duration};
+
+use pop3_proto::Replied;
+use prometheus::{
+    HistogramVec, IntCounter, IntCounterVec, exponential_buckets, histogram_opts, register_histogram_vec,
+    register_int_counter, register_int_counter_vec,
+};
+
+/// Sessions by how they ended.
+pub(crate) static SESSIONS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    register_int_counter_vec!("restante_pop3_sessions_total", "POP3 sessions, by how they ended", &["ended"])
+        .expect("a well-formed metric")
+});
+
+/// Logins by how the client proved itself, or tried to, and what came of it.
+pub(crate) static LOGINS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    register_int_counter_vec!("restante_pop3_logins_total", "POP3 logins", &["mechanism", "result"])
+        .expect("a well-formed metric")
+});
+
+static COMMANDS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    let help = "POP3 commands, by the status of the response";
+    register_int_counter_vec!("restante_pop3_commands_total", help, &["command", "result"])
+        .expect("a well-formed metric")
+});
+
+/// 10 µs to 42 s.
+static COMMAND_SECONDS: LazyLock<HistogramVec> = LazyLock::new(|| {
+    let buckets = exponential_buckets(0.000_01, 4.0, 12).expect("a well-formed histogram");
+    let help = "Seconds from a command to the end of its response";
+    register_histogram_vec!(histogram_opts!("restante_pop3_command_seconds", help, buckets), &["command"])
+        .expect("a well-formed metric")
+});
+
+/// Octets written to clients, before TLS.
+pub(crate) static SENT_OCTETS: LazyLock<IntCounter> = LazyLock::new(|| {
+    register_int_counter!("restante_pop3_sent_octets_total", "Octets written to POP3 clients, before TLS")
+        .expect("a well-formed metric")
+});
+
+/// Counts a command.
+pub(crate) fn command(replied: Replied, time: Duration) {
+    let verb = replied.verb.as_str();
+    COMMANDS.with_label_values(&[verb, replied.status.as_str()]).inc();
+    COMMAND_SECONDS.with_label_values(&[verb]).observe(time.as_secs_f64());
+}

@@ -1,0 +1,89 @@
+//! Sending a message: in bounded memory, reading on from the store while the client takes what is there.
+
+use mail_types::{MessageNumber, Octets};
+use mailstore::{BodyReader, Part};
+use pop3_proto::{BodyFlow, Failure, LeadingDots, Retrieval, Session};
+
+use crate::{Shared, connection::Ended, login::LoggedIn, wire::Wire};
+
+/// With this much output no more is read from the store until the client has taken some.
+const HIGH_WATER: usize = 64 * 1024;
+/// So much it has to take then.
+const LOW_WATER: usize = 16 * 1024;
+/// Octets handed to the session at a time, which bounds by how much the output passes the high water.
+const PIECE: usize = 32 * 1024;
+
+/// What came of RETR or TOP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Retrieved {
+    /// It is in the output, or already with the client; the octets of the message.
+    Sent(Octets),
+    /// The client was told that it cannot be read.
+    Refused,
+}
+
+/// Answers RETR and TOP. A message that turns out to be unreadable in its middle ends the session, because POP3 has no way to
+/// say so; the client sees that it is incomplete.
+pub(crate) async fn retrieve(
+    shared: &Shared,
+    logged_in: &LoggedIn,
+    wire: &mut Wire,
+    session: &mut Session,
+    number: MessageNumber,
+    what: Retrieval,
+) -> Result<Retrieved, Ended> {
+    let Some(message) = logged_in.snapshot.messages().get(number.index()) else {
+        session.retrieve_failed(Failure::Permanent);
+        return Ok(Retrieved::Refused);
+    };
+    let part = match what {
+        Retrieval::Top(0) => Part::Head,
+        Retrieval::Top(_) | Retrieval::Whole => Part::Whole,
+    };
+    // The first piece is read before anything is promised: a message that cannot be read is then an -ERR, not an end.
+    let opened = async {
+        let mut reader = shared.mailstore.read(logged_in.login.tenant, message, part).await?;
+        let first = reader.next().await?;
+        Ok::<_, mailstore::Error>((reader, first))
+    };
+    let (mut reader, mut piece) = match wire.meanwhile(session, opened).await? {
+        Ok(opened) => opened,
+        Err(error) => {
+            failed(logged_in, &error);
+            session.retrieve_failed(if error.is_temporary() { Failure::Temporary } else { Failure::Permanent });
+            return Ok(Retrieved::Refused);
+        }
+    };
+    session.body_begin(if message.may_need_stuffing() { LeadingDots::Possible } else { LeadingDots::None });
+    while let Some(octets) = piece {
+        for octets in octets.chunks(PIECE) {
+            if session.body(octets) == BodyFlow::Enough {
+                session.body_end();
+                return Ok(Retrieved::Sent(message.octets));
+            }
+            if session.output().len() >= HIGH_WATER {
+                wire.write(session, LOW_WATER).await?;
+            }
+        }
+        piece = next(logged_in, wire, session, &mut reader).await?;
+    }
+    session.body_end();
+    Ok(Retrieved::Sent(message.octets))
+}
+
+async fn next(
+    logged_in: &LoggedIn,
+    wire: &mut Wire,
+    session: &mut Session,
+    reader: &mut BodyReader,
+) -> Result<Option<bytes::Bytes>, Ended> {
+    wire.meanwhile(session, reader.next()).await?.map_err(|error| {
+        failed(logged_in, &error);
+        Ended::Unreadable
+    })
+}
+
+fn failed(logged_in: &LoggedIn, error: &mailstore::Error) {
+    let (tenant, account) = (logged_in.login.tenant, logged_in.login.account);
+    tracing::warn!(%tenant, %account, kind = error.kind(), %error, "a message cannot be read");
+}

@@ -1,0 +1,8 @@
+//! The role against a real database and a real store, over real sockets.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "test code that is not inside a test function")]
+
+mod failure;
+mod login;
+mod maildrop;
+mod patience;
+mod support;
