@@ -1,1 +1,40 @@
-fn main() {}
+//! The binary: the command line, the configuration, which roles run, and for `restante dev` the embedded PostgreSQL.
+
+mod check;
+mod cli;
+mod config;
+mod dev;
+mod environment;
+mod roles;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use runtime::database::{self, DbRole};
+
+use crate::cli::{Cli, Command, ConfigCommand};
+
+/// Everything that starts a process which shall end with this one is called from here, on the main thread.
+#[tokio::main]
+async fn main() -> ExitCode {
+    let ended = match Cli::parse().command {
+        Command::Serve(arguments) => serve::run(&arguments).await,
+        Command::Dev(arguments) => dev::run(&arguments).await,
+        Command::Migrate => migrate().await,
+        Command::Config(ConfigCommand::Check(arguments)) => check::run(&arguments).await,
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("restante: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn migrate() -> anyhow::Result<()> {
+    let applied = database::migrate(&environment::database(DbRole::Owner)?).await?;
+    println!("{applied} migrations applied");
+    Ok(())
+}

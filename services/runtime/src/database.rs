@@ -244,8 +244,14 @@ pub async fn create_database(url: &Secret, name: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// Whether this is a URL of PostgreSQL; does not connect.
+pub fn check_url(url: &Secret, role: DbRole) -> Result<(), Error> {
+    connect_options(url, role).map(drop)
+}
+
 fn connect_options(url: &Secret, role: DbRole) -> Result<PgConnectOptions, Error> {
-    let options =
-        url.expose_str().and_then(|url| PgConnectOptions::from_str(url).ok()).ok_or(Error::Url(role.name()))?;
+    // sqlx takes any scheme.
+    let url = url.expose_str().filter(|url| url.starts_with("postgres://") || url.starts_with("postgresql://"));
+    let options = url.and_then(|url| PgConnectOptions::from_str(url).ok()).ok_or(Error::Url(role.name()))?;
     Ok(options.application_name(&format!("restante-{}", role.name())))
 }

@@ -1,0 +1,125 @@
+//! The configuration file of `restante serve`: one section for each part, all with defaults. Every part's keys are documented
+//! where the part is.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use anyhow::{Context as _, bail};
+use net::tls::ServerTls;
+use runtime::{database::PoolSettings, telemetry};
+use serde::Deserialize;
+
+use crate::cli::Role;
+
+/// The whole file.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    pub(crate) log: Log,
+    pub(crate) ops: Ops,
+    pub(crate) shutdown: ShutdownSettings,
+    pub(crate) tls: Tls,
+    pub(crate) database: PoolSettings,
+    pub(crate) object_store: mailstore::StoreSettings,
+    pub(crate) mailstore: mailstore::Settings,
+    pub(crate) directory: directory::Settings,
+    pub(crate) pop3: pop3d::Config,
+    pub(crate) lmtp: lmtpd::Config,
+    pub(crate) admin: admin_api::Config,
+    pub(crate) worker: worker::Config,
+}
+
+/// `[log]`: lines on standard error; what is logged is chosen by `RESTANTE_LOG`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Log {
+    /// `json` (default) or `text`.
+    pub(crate) format: telemetry::Format,
+}
+
+/// `[ops]`: metrics and health.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Ops {
+    /// An internal address. Default 127.0.0.1:9400.
+    pub(crate) listen: SocketAddr,
+}
+
+impl Default for Ops {
+    fn default() -> Self {
+        Self { listen: ([127, 0, 0, 1], 9400).into() }
+    }
+}
+
+/// `[shutdown]`: how a process ends.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ShutdownSettings {
+    /// How long what is under way may go on after SIGTERM or SIGINT, seconds. Default 25.
+    pub(crate) grace_seconds: u64,
+}
+
+impl Default for ShutdownSettings {
+    fn default() -> Self {
+        Self { grace_seconds: 25 }
+    }
+}
+
+impl ShutdownSettings {
+    pub(crate) fn grace(&self) -> Duration {
+        Duration::from_secs(self.grace_seconds)
+    }
+}
+
+/// `[tls]`: the certificate that every listener uses, PEM. Without it there is neither STLS nor implicit TLS.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Tls {
+    /// The certificate and the chain after it.
+    pub(crate) certificate: Option<PathBuf>,
+    /// Its key.
+    pub(crate) key: Option<PathBuf>,
+}
+
+impl Tls {
+    /// Reads the files, if they are named.
+    pub(crate) fn load(&self) -> anyhow::Result<Option<ServerTls>> {
+        match (&self.certificate, &self.key) {
+            (Some(certificate), Some(key)) => Ok(Some(ServerTls::from_files(certificate, key).context("tls")?)),
+            (None, None) => Ok(None),
+            _ => bail!("tls.certificate and tls.key go together: one of them is not set"),
+        }
+    }
+}
+
+impl Config {
+    /// Proves what the types do not, for these roles.
+    pub(crate) fn check(&self, roles: &[Role], tls: Option<&ServerTls>) -> anyhow::Result<()> {
+        if roles.contains(&Role::Lmtp) {
+            self.lmtp.check()?;
+        }
+        if roles.contains(&Role::Pop3) {
+            self.pop3.check()?;
+            if !self.pop3.listen_tls.is_empty() && tls.is_none() {
+                bail!("pop3.listen_tls needs tls.certificate and tls.key (or set it to [])");
+            }
+        }
+        let silent = [
+            (
+                Role::Pop3,
+                "pop3.listen and pop3.listen_tls are",
+                self.pop3.listen.is_empty() && self.pop3.listen_tls.is_empty(),
+            ),
+            (Role::Lmtp, "lmtp.listen is", self.lmtp.listen.is_empty()),
+            (Role::Admin, "admin.listen is", self.admin.listen.is_empty()),
+        ];
+        for (role, what, empty) in silent {
+            if roles.contains(&role) && empty {
+                bail!("{what} empty: the role would serve nobody");
+            }
+        }
+        if self.database.max_connections == 0 {
+            bail!("database.max_connections must not be 0");
+        }
+        Ok(())
+    }
+}
