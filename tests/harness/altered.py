@@ -49,5 +49,7 @@ def as_getmail_stores(messages: Sequence[bytes]) -> list[bytes]:
 
 def delivery_id(message: bytes) -> bytes:
     """The id in our own Received line, folded or not: what a stored copy is recognised by."""
-    match = re.search(rb"Received: from [^;]*?\sby [^;]*?\swith (?:LMTPS?|HTTP)\sid\s([A-Za-z0-9-]+);", message[:4096])
+    match = re.search(
+        rb"Received: from [^;]*?\sby\s[^;]*?\swith\s+(?:LMTPS?|HTTP)\s+id\s+([A-Za-z0-9.-]+);", message[:4096]
+    )
     return match.group(1) if match else message[:200]

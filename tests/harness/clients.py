@@ -97,7 +97,7 @@ def curl(login: Login, tls: str, directory: Path, delete: bool) -> list[bytes]:
             words += [
                 *(["--next"] if words else []),
                 *common[1:],
-                "--list-only",
+                "--head",
                 "--request",
                 f"DELE {number}",
                 f"{base}/",
@@ -136,7 +136,8 @@ def fetchmail(login: Login, tls: str, directory: Path, delete: bool) -> list[byt
         f'{"nokeep" if delete else "keep"} fetchall no rewrite stripcr pass8bits mda "{mda}"\n',
     )
     # 1: there was no mail.
-    run(["fetchmail", "--nodetach", "--nosyslog", "-f", rc], directory, accept=(0, 1))
+    # A pid file of its own: without one, root's fetchmails exclude each other.
+    run(["fetchmail", "--nodetach", "--nosyslog", "--pidfile", directory / "pid", "-f", rc], directory, accept=(0, 1))
     return stored(out)
 
 

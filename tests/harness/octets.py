@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 
 _HOST = rb"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?"
-_ID = rb"[A-Za-z0-9-]{8,64}"
+_ID = rb"[A-Za-z0-9.-]{8,64}"
 _DATE = (
     rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), [0-9]{1,2} (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) [0-9]{4} "
     rb"[0-9]{2}:[0-9]{2}:[0-9]{2} [+-][0-9]{4}"

@@ -235,11 +235,9 @@ impl Process {
                 }
             }
         };
-        let connected = tokio::select! {
-            connected = tokio::time::timeout(START_PATIENCE, connect) => connected.context("the database does not answer")?,
-            () = self.shutdown.draining() => anyhow::bail!("stopped before the database answered"),
-        };
-        connected.with_context(|| format!("as {}", role.database_role()))
+        let connected = tokio::time::timeout(START_PATIENCE, connect).await.context("the database does not answer")?;
+        connected
+            .with_context(|| format!("as {} (`restante migrate` makes the roles and the schema)", role.database_role()))
     }
 }
 

@@ -31,7 +31,10 @@ pub(crate) async fn run(arguments: &ServeArguments) -> anyhow::Result<()> {
         random: Arc::new(SystemRandom),
         shutdown: shutdown.clone(),
     };
-    let running = process.start(&roles, listeners, async |_| Ok(())).await?;
+    let running = tokio::select! {
+        running = process.start(&roles, listeners, async |_| Ok(())) => running?,
+        () = shutdown.draining() => return Ok(()),
+    };
     tracing::info!(?roles, "serving");
     running.finish().await?;
     tracing::info!("stopped");

@@ -76,6 +76,15 @@ impl Dev {
         (listing, messages)
     }
 
+    /// What a path of the admin or the ops listener answers, headers and all.
+    fn get(&self, listener: &str, path: &str, header: &str) -> String {
+        let mut stream = TcpStream::connect(self.text(listener).trim_start_matches("http://")).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{header}\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
     fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
     }
@@ -175,6 +184,11 @@ fn everything_is_still_there_after_a_stop() {
         let mode = fs::metadata(data_dir.join(private)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700, "{private}");
     }
+    assert!(first.get("ops", "/readyz", "").contains(" 200 "));
+    assert!(first.get("ops", "/metrics", "").contains("restante_connections_open"));
+    let tenants = first.get("admin", "/v1/tenants", &format!("Authorization: Bearer {token}\r\n"));
+    assert!(tenants.contains(" 200 ") && tenants.contains("\"demo\""), "{tenants}");
+    assert!(first.get("admin", "/v1/tenants", "").contains(" 401 "));
     let mail = first.alice();
     assert!((3..=5).contains(&mail.1.len()), "{mail:?}");
     assert_eq!(first.stop(Signal::SIGTERM), "", "nothing but the ready line is on standard output");
@@ -231,13 +245,7 @@ fn a_server_that_dies_is_started_again() {
     kill(postmaster, Signal::SIGKILL).unwrap();
     wait_until_gone(postmaster);
     // Ready again when the ops listener says so.
-    let ready = || {
-        let mut stream = TcpStream::connect(dev.text("ops").trim_start_matches("http://")).unwrap();
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer.starts_with("HTTP/1.1 200")
-    };
+    let ready = || dev.get("ops", "/readyz", "").contains(" 200 ");
     let new_postmaster = || {
         fs::read_to_string(data_dir.path().join("postgres/postmaster.pid"))
             .is_ok_and(|text| !text.starts_with(&postmaster.to_string()))

@@ -64,6 +64,17 @@ async fn a_server_that_is_not_there_is_unavailable_and_its_url_is_not_shown() {
 }
 
 #[tokio::test]
+async fn a_user_that_may_not_act_as_the_role_is_a_fault_at_once() {
+    let database = testkit::database().await;
+    let own = database.url();
+    // LOGIN, NOINHERIT, and a member of none of the others.
+    let url = Secret::from(own.expose_str().unwrap().replacen("postgres://postgres@", "postgres://restante_pop3@", 1));
+    connect(&url, DbRole::Pop3, &PoolSettings::default()).await.unwrap();
+    let refused = connect(&url, DbRole::Lmtp, &PoolSettings::default()).await.unwrap_err();
+    assert!(!refused.is_temporary() && refused.to_string().contains("restante_lmtp"), "{refused}");
+}
+
+#[tokio::test]
 async fn of_several_migrations_at_once_one_does_the_work() {
     let database = testkit::database().await;
     let superuser = database.superuser().await;

@@ -226,7 +226,12 @@ fn private_directory(path: &Path, user: &ServerUser) -> anyhow::Result<()> {
 }
 
 fn spawn(binaries: &Path, user: &ServerUser, data: &Path, socket: &Path, log: &Path) -> anyhow::Result<Child> {
-    let log_file = fs::OpenOptions::new().append(true).create(true).mode(0o600).open(log)?;
+    let log_file = fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(log)
+        .with_context(|| log.display().to_string())?;
     // SIGINT is PostgreSQL's fast shutdown.
     let mut command = user.command(&binaries.join("postgres"), "INT");
     command.arg("-D").arg(data);
