@@ -69,12 +69,24 @@ def stored(directory: Path) -> list[bytes]:
     return [path.read_bytes() for path in sorted(directory.iterdir())]
 
 
-def delivery_agent(directory: Path) -> tuple[Path, Path]:
+# getmail 6 takes a child that ends before it waits for one that never does, and gives up after a minute: the agent first lets
+# it fall asleep (a bounded number of looks).
+_UNTIL_PARENT_SLEEPS = """\
+looks=0
+while [ $looks -lt 100000 ]; do
+    while read -r key state rest; do [ "$key" = State: ] && break; done </proc/$PPID/status
+    [ "$state" = S ] && break
+    looks=$((looks + 1))
+done
+"""
+
+
+def delivery_agent(directory: Path, before: str = "") -> tuple[Path, Path]:
     """A command that stores its standard input as a new file of a directory, and that directory."""
     out = directory / "stored"
     out.mkdir()
     command = directory / "deliver"
-    command.write_text(f'#!/bin/sh\nexec cat >"$(mktemp -p {shlex.quote(str(out))} XXXXXXXX)"\n')
+    command.write_text(f'#!/bin/sh\n{before}exec cat >"$(mktemp -p {shlex.quote(str(out))} XXXXXXXX)"\n')
     command.chmod(0o700)
     return command, out
 
@@ -157,7 +169,7 @@ def mpop(login: Login, tls: str, directory: Path, delete: bool) -> list[bytes]:
 
 def getmail(login: Login, tls: str, directory: Path, delete: bool) -> list[bytes]:
     # Its own Maildir delivery refuses root.
-    mda, out = delivery_agent(directory)
+    mda, out = delivery_agent(directory, _UNTIL_PARENT_SLEEPS)
     with contextlib.ExitStack() as stack:
         if tls == "implicit":
             where = f"type = SimplePOP3SSLRetriever\nport = {login.pop3s_port}\nca_certs = {login.certificate}\n"

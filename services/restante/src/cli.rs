@@ -23,6 +23,22 @@ pub(crate) enum Command {
     /// Looks at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Lets the first administrator in
+    #[command(subcommand)]
+    Admin(AdminCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AdminCommand {
+    /// Makes a platform administrator's API key and prints it, once (as RESTANTE_DATABASE_URL_ADMIN, or RESTANTE_DATABASE_URL)
+    Token(TokenArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TokenArguments {
+    /// What the key is called in lists and in the audit log
+    #[arg(long, default_value = "first")]
+    pub(crate) name: String,
 }
 
 #[derive(Debug, Subcommand)]

@@ -123,3 +123,41 @@ impl Config {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The block of `docs/configuration.md`.
+    fn documented() -> String {
+        let text = include_str!("../../../docs/configuration.md");
+        let (_, rest) = text.split_once("```toml\n").unwrap();
+        rest.split_once("```").unwrap().0.to_owned()
+    }
+
+    #[test]
+    fn the_documented_defaults_are_the_defaults() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("restante.toml");
+        std::fs::write(&file, documented()).unwrap();
+        let config: Config = runtime::config::load(Some(&file)).unwrap();
+        assert_eq!(format!("{config:#?}"), format!("{:#?}", Config::default()));
+    }
+
+    #[test]
+    fn every_key_is_documented() {
+        let text = documented();
+        let keys: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.trim_start_matches("# ").split_once(" = ").map(|(key, _)| key))
+            .chain(text.lines().filter_map(|line| line.strip_prefix('[')?.split_once(']')?.0.rsplit('.').next()))
+            .collect();
+        let shown = format!("{:#?}", Config::default());
+        for line in shown.lines() {
+            let Some((field, _)) = line.trim().split_once(": ") else { continue };
+            if field.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') {
+                assert!(keys.contains(&field), "{field} is not in docs/configuration.md");
+            }
+        }
+    }
+}

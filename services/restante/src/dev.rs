@@ -145,7 +145,7 @@ async fn start(
         let administration = administration.context("the admin role runs")?;
         if arguments.admin_listen.ip().is_loopback() {
             let secret = data_dir.kept_secret("admin-token", || directory::new_api_token(&SystemRandom))?;
-            directory::bootstrap_admin_token(&administration.pool, &secret).await?;
+            directory::bootstrap_admin_token(&administration.pool, "ready-made", &secret).await?;
             token = Some(secret);
         }
         if arguments.demo {

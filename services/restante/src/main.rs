@@ -11,9 +11,10 @@ mod serve;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use runtime::database::{self, DbRole};
+use mail_types::SystemRandom;
+use runtime::database::{self, DbRole, PoolSettings};
 
-use crate::cli::{Cli, Command, ConfigCommand};
+use crate::cli::{AdminCommand, Cli, Command, ConfigCommand, TokenArguments};
 
 /// Everything that starts a process which shall end with this one is called from here, on the main thread.
 #[tokio::main]
@@ -23,6 +24,7 @@ async fn main() -> ExitCode {
         Command::Dev(arguments) => dev::run(&arguments).await,
         Command::Migrate => migrate().await,
         Command::Config(ConfigCommand::Check(arguments)) => check::run(&arguments).await,
+        Command::Admin(AdminCommand::Token(arguments)) => admin_token(&arguments).await,
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -36,5 +38,15 @@ async fn main() -> ExitCode {
 async fn migrate() -> anyhow::Result<()> {
     let applied = database::migrate(&environment::database(DbRole::Owner)?).await?;
     println!("{applied} migrations applied");
+    Ok(())
+}
+
+/// The key is printed when it is in the database, and nowhere else ever again.
+async fn admin_token(arguments: &TokenArguments) -> anyhow::Result<()> {
+    let url = environment::database(DbRole::Admin)?;
+    let pool = database::connect(&url, DbRole::Admin, &PoolSettings::default()).await?;
+    let token = directory::new_api_token(&SystemRandom);
+    directory::bootstrap_admin_token(&pool, &arguments.name, &token).await?;
+    println!("{}", token.expose_str().unwrap_or_default());
     Ok(())
 }
