@@ -5,7 +5,7 @@ use std::{io::Write as _, net::SocketAddr, path::Path};
 use anyhow::Context as _;
 use mail_types::Secret;
 use net::{Endpoint, Listener};
-use serde_json::json;
+use serde::Serialize;
 
 use super::demo::DemoAccount;
 use crate::roles::Listeners;
@@ -18,6 +18,20 @@ pub(crate) struct Addresses {
     lmtp: SocketAddr,
     admin: SocketAddr,
     ops: SocketAddr,
+}
+
+/// What programs read, in the order that people expect.
+#[derive(Serialize)]
+struct ReadyLine<'a> {
+    ready: bool,
+    pop3: SocketAddr,
+    pop3s: SocketAddr,
+    lmtp: SocketAddr,
+    admin: String,
+    ops: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    admin_token: Option<&'a str>,
+    data_dir: &'a Path,
 }
 
 impl Addresses {
@@ -39,18 +53,17 @@ impl Addresses {
 
 /// The ready line: the only thing on standard output.
 pub(crate) fn announce(addresses: &Addresses, token: Option<&Secret>, data_dir: &Path) -> anyhow::Result<()> {
-    let mut line = json!({
-        "ready": true,
-        "pop3": addresses.pop3.to_string(),
-        "pop3s": addresses.pop3s.to_string(),
-        "lmtp": addresses.lmtp.to_string(),
-        "admin": format!("http://{}", addresses.admin),
-        "ops": format!("http://{}", addresses.ops),
-        "data_dir": data_dir,
-    });
-    if let (Some(token), Some(object)) = (token.and_then(Secret::expose_str), line.as_object_mut()) {
-        object.insert("admin_token".to_owned(), token.into());
-    }
+    let line = ReadyLine {
+        ready: true,
+        pop3: addresses.pop3,
+        pop3s: addresses.pop3s,
+        lmtp: addresses.lmtp,
+        admin: format!("http://{}", addresses.admin),
+        ops: format!("http://{}", addresses.ops),
+        admin_token: token.and_then(Secret::expose_str),
+        data_dir,
+    };
+    let line = serde_json::to_string(&line).context("the ready line")?;
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{line}").and_then(|()| stdout.flush()).context("the ready line cannot be written")
 }
