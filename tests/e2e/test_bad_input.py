@@ -97,9 +97,11 @@ def connected(kept: Kept, name: str) -> Iterator[socket.socket]:
 def answers(peer: socket.socket, data: bytes, most: int = 1 << 20) -> bytes:
     """Sends `data`, ends our side, and returns what comes until the server closes; a reset is an end as well."""
     heard = b""
-    with contextlib.suppress(ConnectionError, ssl.SSLError):
-        peer.sendall(data)
-        if not isinstance(peer, ssl.SSLSocket):
+    with contextlib.suppress(OSError):
+        if isinstance(peer, ssl.SSLSocket):
+            peer.sendall(data + b"QUIT\r\n")  # TLS has no half-closed connections
+        else:
+            peer.sendall(data)
             peer.shutdown(socket.SHUT_WR)
     peer.settimeout(15)
     with contextlib.suppress(ConnectionError, ssl.SSLError, TimeoutError):

@@ -109,6 +109,7 @@ def test_kill_loses_nothing_and_doubles_nothing(cluster: Cluster, soak: bool, ta
         for messages in found.values()
         for message in messages
     )
+    print(f"unanswered at each kill: {counted}; answers: {dict(answers)}; stored without a 250: {stored_anyway}")
     if soak:
         report.write(
             Path(__file__).parents[2] / "docs" / "soak.md",

@@ -31,9 +31,9 @@ postlog   unix-dgram n - n - 1 postlogd
 
 
 class Postfix:
-    """Needs root, as Postfix itself does. `lmtp` is where it delivers; `relay_domains` are the domains it takes mail for."""
+    """Needs root, as Postfix itself does. `lmtp` is where it delivers; `domains` are those it takes mail for."""
 
-    def __init__(self, lmtp: tuple[str, int], relay_domains: list[str]) -> None:
+    def __init__(self, lmtp: tuple[str, int], domains: list[str]) -> None:
         # Its daemons run as the user postfix: a directory that everybody may enter.
         self.directory = Path(tempfile.mkdtemp(prefix="restante-postfix-"))
         self.directory.chmod(0o755)
@@ -61,8 +61,8 @@ class Postfix:
             "inet_interfaces": "127.0.0.1",
             "inet_protocols": "ipv4",
             "disable_dns_lookups": "yes",
-            "relay_domains": ", ".join(relay_domains),
-            "relay_transport": f"lmtp:inet:[{lmtp[0]}]:{lmtp[1]}",
+            "virtual_mailbox_domains": ", ".join(domains),
+            "virtual_transport": f"lmtp:inet:[{lmtp[0]}]:{lmtp[1]}",
             "smtpd_relay_restrictions": "permit_mynetworks, reject",
             "smtpd_client_connection_count_limit": "0",
             "smtpd_forbid_bare_newline": "normalize",  # taken, but only CRLF.CRLF ends a message

@@ -254,21 +254,12 @@ class Cluster(Service):
     def kill(self, name: str) -> None:
         self.processes.pop(name).kill()
 
-    def _admin_token(self) -> str:
-        """The first key of a platform-admin: `dev` makes one, on this cluster's database and bucket."""
-        env = {name: value for name, value in self.environment().items() if name.startswith(("RESTANTE_", "AWS_"))}
-        once = Embedded(self.directory / "first")
-        once.start(env={**env, "RESTANTE_DATABASE_URL": self.postgres.url})
-        token = once.ready["admin_token"]
-        once.stop()
-        return token
-
     def __enter__(self) -> Cluster:
         try:
             self.postgres.__enter__()
             self.store.start()
             self.run("migrate")
-            token = self._admin_token()
+            token = self.run("admin", "token").strip()
             for name in self.NAMES:
                 self.start(name)
         except BaseException:
