@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import random
 
 import pytest
 
+import corpus
 from harness import octets
 from harness.api import Problem
 from harness.lmtp import Lmtp
@@ -176,6 +178,34 @@ def test_the_api_delivers_the_same_octets(service: Service, tenant: Tenant) -> N
         assert session.uidl() == {1: made["unique_id"]}
     listed = service.api.items(f"/v1/accounts/{ada}/messages")
     assert [(each["unique_id"], each["octets"]) for each in listed] == [(made["unique_id"], len(message))]
+
+
+def test_messages_in_crumbs(service: Service, tenant: Tenant) -> None:
+    """However TCP cuts the octets up, a message is the same: the end of the data is found at no other place."""
+    chance = random.Random(3)
+    small = [message for message in corpus.messages() if len(message.octets) < 1000]
+    addresses = [tenant.add(f"crumbs{number}") for number in range(8)]
+    with contextlib.ExitStack() as stack:
+        sessions = [stack.enter_context(Lmtp(service.lmtp)) for _ in addresses]
+        for message in small:
+            content = b"DATA\r\n" + octets.stuff(message.octets) + b".\r\n"
+            for session, address in zip(sessions, addresses, strict=True):
+                session.envelope(f"{message.name}@sender.test", [address])
+            left = [content] * len(sessions)
+            while any(left):
+                for at, session in enumerate(sessions):
+                    cut = chance.randint(1, 1 + at * 3)
+                    session.send(left[at][:cut])
+                    left[at] = left[at][cut:]
+            assert [(session.reply().code, session.reply().code) for session in sessions] == [(354, 250)] * len(
+                sessions
+            )
+    expected = [octets.mend(octets.unstuff(octets.stuff(message.octets))) for message in small]
+    for address in addresses:
+        check(
+            received(service, tenant, address),
+            *(Expected(f"{m.name}@sender.test", address, rest) for m, rest in zip(small, expected, strict=True)),
+        )
 
 
 def test_unknown_and_suspended(service: Service, tenant: Tenant) -> None:

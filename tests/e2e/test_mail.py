@@ -99,7 +99,7 @@ def post_through_postfix(posted: Posted) -> None:
             code, text = smtp.getreply()
             assert code == 250, (message.name, text)
         smtp.quit()
-        postfix.wait_delivered(180)
+        postfix.wait_delivered(len(sent), 180)
     seen: dict[str, set[str]] = {}
     for transaction in relay.transactions():
         assert set(transaction.codes) == {250}, transaction
@@ -108,7 +108,7 @@ def post_through_postfix(posted: Posted) -> None:
             seen.setdefault(transaction.reverse_path, set()).add(recipient)
             posted.expect(recipient, Expected(transaction.reverse_path, recipient, rest, lhlo=transaction.lhlo))
     relay.close()
-    assert seen == sent
+    assert seen == sent, {path: (seen.get(path), sent[path]) for path in sent if seen.get(path) != sent[path]}
 
 
 ACCOUNTS = [(local_part, at) for local_part in ("direct", "postfix") for at in (0, 1)]

@@ -98,19 +98,26 @@ class Postfix:
     def smtp(self) -> smtplib.SMTP:
         return smtplib.SMTP("127.0.0.1", self.port, local_hostname="sender.test", timeout=60)
 
-    def queue_is_empty(self) -> bool:
-        done = subprocess.run(["postqueue", "-c", self.configuration, "-j"], check=True, capture_output=True, text=True)
-        return not done.stdout.strip()
+    def log(self) -> list[str]:
+        path = self.directory / "log"
+        return path.read_text(errors="replace").splitlines() if path.exists() else []
 
-    def log_tail(self) -> str:
-        log = self.directory / "log"
-        return log.read_text(errors="replace")[-4000:] if log.exists() else ""
+    def wait_delivered(self, messages: int, seconds: float) -> None:
+        """Until so many messages have left the queue; raises with what the log says of one that was refused for good."""
 
-    def wait_delivered(self, seconds: float) -> None:
+        def done() -> bool:
+            # The log, because a listing of the queue can miss a message that is being moved inside it.
+            return len(self._lines("postfix/qmgr", ": removed")) >= messages or bool(self._lines("status=bounced"))
+
         try:
-            wait_until("Postfix's queue is empty", self.queue_is_empty, seconds, pause=0.2)
+            wait_until(f"{messages} messages have left Postfix's queue", done, seconds, pause=0.2)
         except TimeoutError as error:
-            raise TimeoutError(f"{error}\n{self.log_tail()}") from None
+            raise TimeoutError("\n".join([str(error), *self.log()[-20:]])) from None
+        if bounced := self._lines("status=bounced"):
+            raise RuntimeError("\n".join(["Postfix bounced", *bounced]))
+
+    def _lines(self, *parts: str) -> list[str]:
+        return [line for line in self.log() if all(part in line for part in parts)]
 
     def stop(self) -> None:
         if self.process is not None:
