@@ -2,6 +2,7 @@
 //! and nothing else; the SQL stands beside the type it fills, one file per purpose.
 
 pub(crate) mod deliver;
+pub(crate) mod lease;
 pub(crate) mod maildrop;
 pub(crate) mod quit;
 pub(crate) mod sweep;

@@ -32,6 +32,9 @@ pub enum Error {
         /// Which column and why.
         what: &'static str,
     },
+    /// An exclusive session lost its lease, or its frontend could not beat: it may change nothing any more.
+    #[error("the lease is lost")]
+    LeaseLost,
     /// The object store's URL.
     #[error("object store URL: {0}")]
     Url(String),
@@ -47,6 +50,7 @@ impl Error {
             Self::StoreDeadline(_) => "store_deadline",
             Self::Damaged { .. } => "damaged",
             Self::Inconsistent { .. } => "inconsistent",
+            Self::LeaseLost => "lease_lost",
             Self::Url(_) => "url",
         }
     }
@@ -57,7 +61,7 @@ impl Error {
             Self::Catalog(error) => error.is_temporary(),
             Self::Store(error) => !matches!(error, object_store::Error::NotFound { .. }),
             Self::StoreDeadline(_) => true,
-            Self::Damaged { .. } | Self::Inconsistent { .. } | Self::Url(_) => false,
+            Self::Damaged { .. } | Self::Inconsistent { .. } | Self::LeaseLost | Self::Url(_) => false,
         }
     }
 }

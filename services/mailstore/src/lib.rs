@@ -22,14 +22,15 @@ mod trace;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mail_types::{AccountId, Clock, MaildropState, Random, TenantId};
+use mail_types::{AccountId, Clock, CredentialId, MaildropState, Random, SessionUuid, TenantId};
 use object_store::ObjectStore;
 use runtime::database::{DbRole, Pool};
 use sqlx::Row as _;
 use tokio::sync::Semaphore;
 
+pub use catalog::lease::{DeviceView, Fence, Frontend};
 pub use catalog::maildrop::Listed;
-pub use catalog::quit::{SessionOutcome, SessionRecord};
+pub use catalog::quit::{DeviceChange, SessionOutcome, SessionRecord, Update};
 pub use config::{Settings, StoreSettings, open_store};
 pub use delivery::{Delivery, DeliveryVerdict, Recipient, Target};
 pub use error::Error;
@@ -140,21 +141,55 @@ impl Mailstore {
         BodyReader::open(&self.bodies, tenant, message, part).await
     }
 
-    /// Ends a session in the UPDATE state: expunges what it marked and writes its row, in one transaction. Answers how many
-    /// messages this session expunged; those that another session expunged first are not counted. A repeat is done once.
+    /// Ends a session in the UPDATE state: expunges what it marked, notes what its device saw, and writes its row, in one
+    /// transaction. Answers how many messages this session expunged; those that another session expunged first are not counted. A
+    /// repeat is done once.
     pub async fn quit(
         &self,
         tenant: TenantId,
         account: AccountId,
         record: &SessionRecord,
-        uids: &[i64],
+        update: &Update,
     ) -> Result<u32, Error> {
-        let first = catalog::quit::quit(&self.pool, tenant, account, record, uids).await;
+        let first = catalog::quit::quit(&self.pool, tenant, account, record, update).await;
         match first {
             // The connection broke, perhaps after the commit: the same session asked again gets the same answer.
-            Err(error) if error.is_temporary() => catalog::quit::quit(&self.pool, tenant, account, record, uids).await,
+            Err(error) if error.is_temporary() => {
+                catalog::quit::quit(&self.pool, tenant, account, record, update).await
+            }
             other => other,
         }
+    }
+
+    /// What a device has fetched and hidden.
+    pub async fn device_view(
+        &self,
+        tenant: TenantId,
+        account: AccountId,
+        credential: CredentialId,
+    ) -> Result<DeviceView, Error> {
+        catalog::lease::device_view(&self.pool, tenant, account, credential).await
+    }
+
+    /// Exclusive access to a maildrop, or `None` while another session has it.
+    pub async fn lease(
+        &self,
+        tenant: TenantId,
+        account: AccountId,
+        frontend: &Frontend,
+        session: SessionUuid,
+    ) -> Result<Option<Fence>, Error> {
+        catalog::lease::lease(&self.pool, tenant, account, frontend, session).await
+    }
+
+    /// Gives exclusive access up.
+    pub async fn unlease(&self, tenant: TenantId, account: AccountId, fence: Fence) -> Result<(), Error> {
+        catalog::lease::unlease(&self.pool, tenant, account, fence).await
+    }
+
+    /// Keeps a frontend's leases alive for 15 seconds more; answers how many frontends of its role are alive.
+    pub async fn beat(&self, frontend: &Frontend) -> Result<u32, Error> {
+        catalog::lease::beat(&self.pool, frontend).await
     }
 
     /// A page of a maildrop's messages for the API (role admin), after a uid, in order.

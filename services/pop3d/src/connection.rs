@@ -9,7 +9,7 @@ use std::{
 
 use bytes::BytesMut;
 use mail_types::{MessageNumber, SessionUuid, Timestamp};
-use mailstore::{SessionOutcome, SessionRecord};
+use mailstore::{SessionOutcome, SessionRecord, Update};
 use net::{Peer, Stream};
 use pop3_proto::{
     Effect, Failure, LoginAttempt, LoginMethod, Next, Replied, Retrieval, Security, Session, Status, Verb,
@@ -274,7 +274,8 @@ impl Connection {
             marked.iter().filter_map(|number| messages.get(number.index())).map(|message| message.uid).collect();
         let record = self.record(logged_in, SessionOutcome::Quit);
         let (tenant, account) = (logged_in.login.tenant, logged_in.login.account);
-        match self.shared.mailstore.quit(tenant, account, &record, &uids).await {
+        match self.shared.mailstore.quit(tenant, account, &record, &Update { expunge: uids, ..Update::default() }).await
+        {
             Ok(expunged) => {
                 self.expunged = Some(expunged);
                 Ok(())
@@ -334,7 +335,7 @@ impl Connection {
         }
         let outcome = if ended == Ended::Quit { SessionOutcome::Quit } else { SessionOutcome::Lost };
         let record = self.record(logged_in, outcome);
-        if let Err(error) = self.shared.mailstore.quit(tenant, account, &record, &[]).await {
+        if let Err(error) = self.shared.mailstore.quit(tenant, account, &record, &Update::default()).await {
             tracing::warn!(session = %self.id, kind = error.kind(), %error, "the session's row cannot be written");
         }
     }

@@ -5,5 +5,6 @@
 mod delivery;
 mod expunge;
 mod grants;
+mod lease;
 mod storm;
 mod world;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mail_types::{AccountId, Clock, MaildropState, Octets, Random, ReversePath, SystemClock, SystemRandom, TenantId};
 use mailstore::{
     Delivery, DeliveryVerdict, Mailstore, Part, Parts, Recipient, Settings, Snapshot, StoreSettings, SweepSettings,
-    Sweeper, Target,
+    Sweeper, Target, Update,
 };
 use object_store::ObjectStore;
 use runtime::database::{DbRole, Pool};
@@ -189,4 +189,9 @@ pub(crate) fn is_stored(verdict: &DeliveryVerdict) -> bool {
 /// Short waits, so that what must give up gives up soon.
 pub(crate) fn impatient() -> Settings {
     Settings { busy_deadline_ms: 300, commit_deadline_ms: 500, ..Settings::default() }
+}
+
+/// A QUIT that expunges these and nothing else.
+pub(crate) fn expunge(uids: &[i64]) -> Update {
+    Update { expunge: uids.to_vec(), ..Update::default() }
 }
