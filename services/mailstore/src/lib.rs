@@ -25,8 +25,11 @@ use std::time::Duration;
 use mail_types::{AccountId, Clock, CredentialId, MaildropState, Random, SessionUuid, TenantId};
 use object_store::ObjectStore;
 use runtime::database::{DbRole, Pool};
+use runtime::keys::MasterKeys;
 use sqlx::Row as _;
 use tokio::sync::Semaphore;
+
+use bodies::keys::Keys;
 
 pub use catalog::lease::{DeviceView, Fence, Frontend};
 pub use catalog::maildrop::Listed;
@@ -48,6 +51,7 @@ const SCHEMA_VERSION: i32 = 1;
 pub struct Mailstore {
     pool: Pool,
     bodies: bodies::Bodies,
+    keys: Keys,
     lists: snapshot::Lists,
     memory: MemoryBudget,
     deliverer: delivery::Deliverer,
@@ -74,6 +78,8 @@ pub struct Parts {
     pub settings: Settings,
     /// The memory for bodies in flight: one for the whole process.
     pub memory: MemoryBudget,
+    /// What the tenants' keys are wrapped by.
+    pub master: MasterKeys,
     /// The time of day, for new uuids.
     pub clock: Arc<dyn Clock>,
     /// Randomness, for new uuids and salts.
@@ -90,7 +96,7 @@ impl Settings {
 impl Mailstore {
     /// Opens the mailstore: asks the catalog who it is and whether this program may run on its schema.
     pub async fn open(parts: Parts) -> Result<Self, Error> {
-        let Parts { pool, role, store, store_settings, settings, memory, clock, random } = parts;
+        let Parts { pool, role, store, store_settings, settings, memory, master, clock, random } = parts;
         let row = catalog::named(
             "catalog_1",
             sqlx::query("SELECT incarnation, schema_min FROM restante.catalog_1()").fetch_one(&pool),
@@ -101,6 +107,7 @@ impl Mailstore {
         }
         let incarnation = row.try_get::<uuid::Uuid, _>("incarnation")?.as_u128();
         let bodies = bodies::Bodies::new(store, &store_settings);
+        let keys = Keys::new(pool.clone(), role, bodies.clone(), master, random.clone());
         let lists = snapshot::Lists::new(settings.lists_octets);
         let large = Semaphore::new(settings.large_in_flight.max(1));
         let engine = delivery::Engine {
@@ -111,9 +118,10 @@ impl Mailstore {
             clock,
             random,
             incarnation,
+            keys: keys.clone(),
             large,
         };
-        Ok(Self { pool, bodies, lists, memory, deliverer: delivery::Deliverer::start(engine) })
+        Ok(Self { pool, bodies, keys, lists, memory, deliverer: delivery::Deliverer::start(engine) })
     }
 
     /// A body on its way in, of at most so many octets as sent.
@@ -138,7 +146,7 @@ impl Mailstore {
 
     /// Opens a message of a snapshot for reading.
     pub async fn read(&self, tenant: TenantId, message: &Message, part: Part) -> Result<BodyReader, Error> {
-        BodyReader::open(&self.bodies, tenant, message, part).await
+        BodyReader::open(&self.bodies, &self.keys, tenant, message, part).await
     }
 
     /// Ends a session in the UPDATE state: expunges what it marked, notes what its device saw, and writes its row, in one

@@ -1,15 +1,18 @@
-//! Reading a message: one range request, streamed, every part checked against its checksum before its last piece is handed
-//! on. A damaged message therefore never looks complete to a client.
+//! Reading a message: one range request, streamed; every chunk is decrypted and every part checked before its last piece is
+//! handed on. A damaged message therefore never looks complete to a client.
 
-use std::collections::VecDeque;
+mod part;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _};
 use mail_types::{SegmentUuid, TenantId};
 
+use self::part::{PartReader, Wants};
 use crate::Error;
 use crate::bodies::Bodies;
-use crate::bodies::frame::{FrameHeader, HEADER_LEN, Stored};
+use crate::bodies::cipher::PartName;
+use crate::bodies::frame::{FrameHeader, HEADER_LEN};
+use crate::bodies::keys::Keys;
 use crate::snapshot::Message;
 
 /// How much of a message is wanted.
@@ -24,25 +27,24 @@ pub enum Part {
 /// A message's octets, before dot-stuffing, in pieces.
 pub struct BodyReader {
     source: Box<dyn Stream<Item = Result<Bytes, Error>> + Send + Unpin>,
+    keys: Keys,
     segment: SegmentUuid,
     offset: u64,
     tenant: TenantId,
+    wanted: Part,
     /// Read from the store, not yet used.
     buffer: BytesMut,
-    /// What still comes, in order.
-    sections: VecDeque<Section>,
-    /// Handed out before the frame's HEAD: this copy's own lines.
+    /// This copy's own lines, handed out first.
     prefix: Bytes,
+    stage: Stage,
 }
 
-#[derive(Debug)]
-enum Section {
-    /// The frame's header: says what follows.
-    Header { part: Part },
-    /// Passed over.
-    Skip(u32),
-    /// Handed out and checked.
-    Octets { left: u32, crc: u32, expected: u32 },
+/// What comes next.
+enum Stage {
+    Header,
+    Head { parts: Box<PartReader>, header: FrameHeader },
+    Body(Box<PartReader>),
+    Done,
 }
 
 impl std::fmt::Debug for BodyReader {
@@ -56,76 +58,93 @@ impl std::fmt::Debug for BodyReader {
 
 impl BodyReader {
     /// Opens a message; the store has answered when this returns.
-    pub(crate) async fn open(bodies: &Bodies, tenant: TenantId, message: &Message, part: Part) -> Result<Self, Error> {
+    pub(crate) async fn open(
+        bodies: &Bodies,
+        keys: &Keys,
+        tenant: TenantId,
+        message: &Message,
+        part: Part,
+    ) -> Result<Self, Error> {
         let len = match part {
             Part::Whole => message.place.len,
             Part::Head => message.place.head_len,
         };
         let offset = u64::from(message.place.offset);
         let source = bodies.get(message.segment, offset, len.into()).await?;
-        let prefix =
-            message.extras.as_ref().map(|extras| Bytes::copy_from_slice(extras.prefix.as_bytes())).unwrap_or_default();
+        let prefix = message.extras.as_ref().map(|extras| Bytes::copy_from_slice(extras.prefix.as_bytes()));
         Ok(Self {
             source: Box::new(source),
+            keys: keys.clone(),
             segment: message.segment,
             offset,
             tenant,
+            wanted: part,
             buffer: BytesMut::new(),
-            sections: VecDeque::from([Section::Header { part }]),
-            prefix,
+            prefix: prefix.unwrap_or_default(),
+            stage: Stage::Header,
         })
     }
 
     /// The next piece; `None` when all was handed out and found whole.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
-            let Some(section) = self.sections.front_mut() else { return Ok(None) };
-            match section {
-                Section::Header { part } => {
-                    let part = *part;
-                    self.fill(HEADER_LEN).await?;
-                    let header = FrameHeader::decode(&self.buffer).map_err(|what| self.damaged(what))?;
-                    if header.tenant != self.tenant {
-                        return Err(self.damaged("the frame is another tenant's"));
-                    }
-                    self.buffer.advance(HEADER_LEN);
-                    let checked = |stored: Stored| Section::Octets { left: stored.len, crc: 0, expected: stored.crc };
-                    self.sections = VecDeque::from([Section::Skip(header.meta.len), checked(header.head)]);
-                    if part == Part::Whole {
-                        self.sections.push_back(checked(header.body));
-                    }
+            let parts = match &mut self.stage {
+                Stage::Done => return Ok(None),
+                Stage::Head { parts, .. } | Stage::Body(parts) => parts,
+                Stage::Header => {
+                    self.begin().await?;
                     if !self.prefix.is_empty() {
                         return Ok(Some(std::mem::take(&mut self.prefix)));
                     }
+                    continue;
                 }
-                Section::Skip(0) | Section::Octets { left: 0, .. } => {
-                    self.sections.pop_front();
-                }
-                Section::Skip(left) => {
-                    if self.buffer.is_empty() {
-                        self.fill(1).await?;
-                        continue;
-                    }
-                    let here = self.buffer.len().min(*left as usize);
-                    *left -= here as u32;
-                    self.buffer.advance(here);
-                }
-                Section::Octets { left, crc, expected } => {
-                    if self.buffer.is_empty() {
-                        self.fill(1).await?;
-                        continue;
-                    }
-                    let here = self.buffer.len().min(*left as usize);
-                    let piece = self.buffer.split_to(here).freeze();
-                    *left -= here as u32;
-                    *crc = crc32c::crc32c_append(*crc, &piece);
-                    if *left == 0 && crc != expected {
-                        return Err(self.damaged("a part is not what its checksum says"));
-                    }
-                    return Ok(Some(piece));
-                }
+            };
+            match parts.take(&mut self.buffer) {
+                Ok(Wants::Piece(piece)) => return Ok(Some(piece)),
+                Ok(Wants::More(octets)) => self.fill(octets).await?,
+                Ok(Wants::Nothing) => self.advance().await?,
+                Err(what) => return Err(self.damaged(what)),
             }
         }
+    }
+
+    /// Reads the frame's header and passes over META.
+    async fn begin(&mut self) -> Result<(), Error> {
+        self.fill(HEADER_LEN).await?;
+        let header = FrameHeader::decode(&self.buffer).map_err(|what| self.damaged(what))?;
+        if header.tenant != self.tenant {
+            return Err(self.damaged("the frame is another tenant's"));
+        }
+        self.buffer.advance(HEADER_LEN);
+        let mut skip = header.meta.len as usize;
+        while skip > 0 {
+            self.fill(1).await?;
+            let here = skip.min(self.buffer.len());
+            self.buffer.advance(here);
+            skip -= here;
+        }
+        let parts = Box::new(self.part(&header, PartName::Head).await?);
+        self.stage = Stage::Head { parts, header };
+        Ok(())
+    }
+
+    /// From a part that is complete to the next.
+    async fn advance(&mut self) -> Result<(), Error> {
+        self.stage = match std::mem::replace(&mut self.stage, Stage::Done) {
+            Stage::Head { header, .. } if self.wanted == Part::Whole => {
+                Stage::Body(Box::new(self.part(&header, PartName::Body).await?))
+            }
+            _ => Stage::Done,
+        };
+        Ok(())
+    }
+
+    async fn part(&self, header: &FrameHeader, name: PartName) -> Result<PartReader, Error> {
+        let key = match header.key_version {
+            0 => None,
+            version => Some(self.keys.get(self.tenant, version).await?.key),
+        };
+        PartReader::new(header, name, key.as_deref()).map_err(|what| self.damaged(what))
     }
 
     /// Reads on until the buffer has so many octets.

@@ -83,7 +83,7 @@ pub(crate) fn config() -> Config {
 }
 
 async fn directory(database: &TestDatabase, role: DbRole) -> Directory {
-    let keys = MasterKeys::parse(&Secret::from("test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")).unwrap();
+    let keys = master_keys();
     let settings = directory::Settings::default();
     Directory::new(database.pool(role).await, keys, Arc::new(FakeClock::default()), Arc::new(SystemRandom), settings)
 }
@@ -98,6 +98,7 @@ async fn mailstore(database: &TestDatabase, role: DbRole, store: &FaultyStore) -
         store_settings: StoreSettings::default(),
         settings,
         memory,
+        master: master_keys(),
         clock: Arc::new(FakeClock::default()),
         random: Arc::new(SystemRandom),
     };
@@ -186,4 +187,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         self.0.read_to_string(&mut rest).await.unwrap();
         assert_eq!(rest, "");
     }
+}
+
+fn master_keys() -> MasterKeys {
+    MasterKeys::parse(&Secret::from("test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")).unwrap()
 }

@@ -137,6 +137,7 @@ async fn an_orphan_is_condemned_first_and_its_late_commit_fails() {
     let three_hours_ago = Timestamp::from_unix_ms(SystemClock.now().unix_ms() - 3 * 3_600_000);
     let world = World::with(Settings::default(), Arc::new(FakeClock::at(three_hours_ago))).await;
     let alice = world.account("a", None).await;
+    world.deliver(b"w", &[("alice@a.test", &[alice])]).await; // makes the tenant's key
     world.store.nth(Operation::Put, 1, Fault::LoseAnswer);
     assert!(!is_stored(&world.deliver(b"x", &[("alice@a.test", &[alice])]).await[0]));
     assert!(is_stored(&world.deliver(b"y", &[("alice@a.test", &[alice])]).await[0]));
@@ -163,7 +164,7 @@ async fn an_orphan_is_condemned_first_and_its_late_commit_fails() {
         .await
         .unwrap();
     assert_eq!(sweeper.sweep().await.unwrap().reclaimed, 1);
-    assert_eq!(world.read_all(alice).await.len(), 1);
+    assert_eq!(world.read_all(alice).await.len(), 2);
 }
 
 #[tokio::test]

@@ -16,9 +16,13 @@ const FUNCTIONS: &[(&str, &[&str])] = &[
             "pop3_quit_1",
             "pop3_unlease_1",
             "pop3_view_1",
+            "tenant_key_1",
         ],
     ),
-    ("restante_lmtp", &["catalog_1", "frontend_beat_1", "lmtp_deliver_1", "lmtp_resolve_1"]),
+    (
+        "restante_lmtp",
+        &["catalog_1", "frontend_beat_1", "lmtp_deliver_1", "lmtp_resolve_1", "tenant_key_1", "tenant_key_make_1"],
+    ),
     ("restante_worker", &["catalog_1", "worker_drop_purged_1", "worker_partition_1"]),
 ];
 

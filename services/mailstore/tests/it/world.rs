@@ -2,15 +2,20 @@
 
 use std::sync::Arc;
 
-use mail_types::{AccountId, Clock, MaildropState, Octets, Random, ReversePath, SystemClock, SystemRandom, TenantId};
+use mail_types::{
+    AccountId, Clock, MaildropState, Octets, Random, ReversePath, Secret, SystemClock, SystemRandom, TenantId,
+};
 use mailstore::{
     Delivery, DeliveryVerdict, Mailstore, Part, Parts, Recipient, Settings, Snapshot, StoreSettings, SweepSettings,
     Sweeper, Target, Update,
 };
 use object_store::ObjectStore;
 use runtime::database::{DbRole, Pool};
+use runtime::keys::MasterKeys;
 use sqlx::Row as _;
 use testkit::{FaultyStore, TestDatabase};
+
+pub(crate) const MASTER_KEY: &str = "test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
 pub(crate) struct World {
     pub(crate) database: TestDatabase,
@@ -53,6 +58,7 @@ impl World {
                 store_settings: StoreSettings::default(),
                 settings: settings.clone(),
                 memory: settings.memory_budget(),
+                master: MasterKeys::parse(&Secret::from(MASTER_KEY)).unwrap(),
                 clock: clock.clone(),
                 random,
             })

@@ -115,7 +115,7 @@ pub(crate) async fn world(config: Config) -> World {
 }
 
 fn directory(pool: Pool) -> Directory {
-    let keys = MasterKeys::parse(&Secret::from("test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")).unwrap();
+    let keys = master_keys();
     Directory::new(pool, keys, Arc::new(FakeClock::default()), Arc::new(SystemRandom), directory::Settings::default())
 }
 
@@ -129,6 +129,7 @@ async fn mailstore(pool: Pool, role: DbRole, store: &FaultyStore) -> Mailstore {
         store_settings: StoreSettings::default(),
         settings,
         memory,
+        master: master_keys(),
         clock: Arc::new(FakeClock::default()),
         random: Arc::new(SystemRandom),
     };
@@ -238,4 +239,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         self.0.read_to_string(&mut rest).await.unwrap();
         assert_eq!(rest, "");
     }
+}
+
+fn master_keys() -> MasterKeys {
+    MasterKeys::parse(&Secret::from("test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")).unwrap()
 }
