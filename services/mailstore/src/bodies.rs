@@ -67,6 +67,16 @@ impl Bodies {
         self.timed("get", read).await
     }
 
+    /// Some octets of a segment, all at once.
+    pub async fn get_whole(&self, segment: SegmentUuid, offset: u64, len: u64) -> Result<Bytes, Error> {
+        let key = Self::key(segment);
+        let octets = self.timed("get", self.store.get_range(&key, offset..offset + len)).await?;
+        if octets.len() as u64 == len {
+            return Ok(octets);
+        }
+        Err(Error::Damaged { segment, offset, what: "the object ends inside the frame" })
+    }
+
     /// Opens some octets of a segment; the first answer has come when this returns.
     pub async fn get(
         &self,

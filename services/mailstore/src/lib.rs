@@ -7,7 +7,9 @@
 //! - **Purge, reclaim**: rows first, then the object after the grace; an orphan is condemned in the catalog before it is
 //!   deleted. Each step may be the last before a crash and may run twice.
 
+mod ahead;
 pub mod bodies;
+mod cache;
 mod catalog;
 mod config;
 mod delivery;
@@ -31,10 +33,11 @@ use tokio::sync::Semaphore;
 
 use bodies::keys::Keys;
 
+pub use ahead::SessionReader;
 pub use catalog::lease::{DeviceView, Fence, Frontend};
 pub use catalog::maildrop::Listed;
 pub use catalog::quit::{DeviceChange, SessionOutcome, SessionRecord, Update};
-pub use config::{Settings, StoreSettings, open_store};
+pub use config::{ReadAheadSettings, Settings, StoreSettings, open_store};
 pub use delivery::{Delivery, DeliveryVerdict, Recipient, Target};
 pub use error::Error;
 pub use incoming::{Body, Incoming, IncomingError, MemoryBudget};
@@ -51,7 +54,7 @@ const SCHEMA_VERSION: i32 = 1;
 pub struct Mailstore {
     pool: Pool,
     bodies: bodies::Bodies,
-    keys: Keys,
+    reads: ahead::Shared,
     lists: snapshot::Lists,
     memory: MemoryBudget,
     deliverer: delivery::Deliverer,
@@ -109,6 +112,13 @@ impl Mailstore {
         let bodies = bodies::Bodies::new(store, &store_settings);
         let keys = Keys::new(pool.clone(), role, bodies.clone(), master, random.clone());
         let lists = snapshot::Lists::new(settings.lists_octets);
+        let reads = ahead::Shared {
+            bodies: bodies.clone(),
+            keys: keys.clone(),
+            frames: cache::Frames::new(settings.frames_octets),
+            budget: ahead::Shared::budget(&settings.read_ahead),
+            settings: settings.read_ahead.clone(),
+        };
         let large = Semaphore::new(settings.large_in_flight.max(1));
         let engine = delivery::Engine {
             pool: pool.clone(),
@@ -118,10 +128,10 @@ impl Mailstore {
             clock,
             random,
             incarnation,
-            keys: keys.clone(),
+            keys,
             large,
         };
-        Ok(Self { pool, bodies, keys, lists, memory, deliverer: delivery::Deliverer::start(engine) })
+        Ok(Self { pool, bodies, reads, lists, memory, deliverer: delivery::Deliverer::start(engine) })
     }
 
     /// A body on its way in, of at most so many octets as sent.
@@ -144,9 +154,9 @@ impl Mailstore {
         self.lists.open(&self.pool, tenant, account, state).await
     }
 
-    /// Opens a message of a snapshot for reading.
-    pub async fn read(&self, tenant: TenantId, message: &Message, part: Part) -> Result<BodyReader, Error> {
-        BodyReader::open(&self.bodies, &self.keys, tenant, message, part).await
+    /// A reader of a snapshot's messages, for one session: it reads ahead while they are asked for in sequence.
+    pub fn reader(&self, tenant: TenantId, snapshot: Arc<Snapshot>) -> SessionReader {
+        SessionReader::new(self.reads.clone(), tenant, snapshot)
     }
 
     /// Ends a session in the UPDATE state: expunges what it marked, notes what its device saw, and writes its row, in one

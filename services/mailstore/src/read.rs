@@ -9,10 +9,12 @@ use mail_types::{SegmentUuid, TenantId};
 
 use self::part::{PartReader, Wants};
 use crate::Error;
+use crate::ahead::Shared;
 use crate::bodies::Bodies;
 use crate::bodies::cipher::PartName;
 use crate::bodies::frame::{FrameHeader, HEADER_LEN};
 use crate::bodies::keys::Keys;
+use crate::cache::Frames;
 use crate::snapshot::Message;
 
 /// How much of a message is wanted.
@@ -22,14 +24,63 @@ pub enum Part {
     Whole,
     /// The header with its empty line.
     Head,
+    /// The header and some lines of the body: read in steps, and no further than the reader asks.
+    Lines,
+}
+
+/// Where stored octets come from.
+pub(crate) enum Source {
+    /// In memory already.
+    Held(Option<Bytes>),
+    /// One request, streamed.
+    Stream(Box<dyn Stream<Item = Result<Bytes, Error>> + Send + Unpin>),
+    /// A request when more is wanted, each for twice as much as the last.
+    Steps { bodies: Bodies, segment: SegmentUuid, next: u64, end: u64, step: u64 },
+}
+
+/// The first step beyond the header.
+const FIRST_STEP: u64 = 16 * 1024;
+
+impl Source {
+    pub(crate) fn held(octets: Bytes) -> Self {
+        Self::Held(Some(octets))
+    }
+
+    pub(crate) async fn stream(bodies: &Bodies, segment: SegmentUuid, offset: u64, len: u64) -> Result<Self, Error> {
+        Ok(Self::Stream(Box::new(bodies.get(segment, offset, len).await?)))
+    }
+
+    pub(crate) fn steps(bodies: Bodies, segment: SegmentUuid, offset: u64, head: u64, len: u64) -> Self {
+        Self::Steps { bodies, segment, next: offset, end: offset + len, step: head + FIRST_STEP }
+    }
+
+    async fn next(&mut self) -> Option<Result<Bytes, Error>> {
+        match self {
+            Self::Held(octets) => octets.take().map(Ok),
+            Self::Stream(stream) => stream.next().await,
+            Self::Steps { bodies, segment, next, end, step } => {
+                let len = (*step).min(*end - *next);
+                if len == 0 {
+                    return None;
+                }
+                let read = bodies.get_whole(*segment, *next, len).await;
+                *next += len;
+                *step *= 2;
+                Some(read)
+            }
+        }
+    }
 }
 
 /// A message's octets, before dot-stuffing, in pieces.
 pub struct BodyReader {
-    source: Box<dyn Stream<Item = Result<Bytes, Error>> + Send + Unpin>,
+    source: Source,
     keys: Keys,
+    /// A whole frame, to be held for others once it was found whole.
+    remember: Option<(Frames, Bytes)>,
     segment: SegmentUuid,
-    offset: u64,
+    /// The frame's offset in it.
+    place: u32,
     tenant: TenantId,
     wanted: Part,
     /// Read from the store, not yet used.
@@ -51,38 +102,30 @@ impl std::fmt::Debug for BodyReader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("BodyReader")
             .field("segment", &self.segment)
-            .field("offset", &self.offset)
+            .field("offset", &self.place)
             .finish_non_exhaustive()
     }
 }
 
 impl BodyReader {
-    /// Opens a message; the store has answered when this returns.
-    pub(crate) async fn open(
-        bodies: &Bodies,
-        keys: &Keys,
-        tenant: TenantId,
-        message: &Message,
-        part: Part,
-    ) -> Result<Self, Error> {
-        let len = match part {
-            Part::Whole => message.place.len,
-            Part::Head => message.place.head_len,
+    pub(crate) fn new(source: Source, shared: &Shared, tenant: TenantId, message: &Message, part: Part) -> Self {
+        let remember = match &source {
+            Source::Held(Some(frame)) if part == Part::Whole => Some((shared.frames.clone(), frame.clone())),
+            _ => None,
         };
-        let offset = u64::from(message.place.offset);
-        let source = bodies.get(message.segment, offset, len.into()).await?;
         let prefix = message.extras.as_ref().map(|extras| Bytes::copy_from_slice(extras.prefix.as_bytes()));
-        Ok(Self {
-            source: Box::new(source),
-            keys: keys.clone(),
+        Self {
+            source,
+            keys: shared.keys.clone(),
+            remember,
             segment: message.segment,
-            offset,
+            place: message.place.offset,
             tenant,
             wanted: part,
             buffer: BytesMut::new(),
             prefix: prefix.unwrap_or_default(),
             stage: Stage::Header,
-        })
+        }
     }
 
     /// The next piece; `None` when all was handed out and found whole.
@@ -131,10 +174,15 @@ impl BodyReader {
     /// From a part that is complete to the next.
     async fn advance(&mut self) -> Result<(), Error> {
         self.stage = match std::mem::replace(&mut self.stage, Stage::Done) {
-            Stage::Head { header, .. } if self.wanted == Part::Whole => {
+            Stage::Head { header, .. } if self.wanted != Part::Head => {
                 Stage::Body(Box::new(self.part(&header, PartName::Body).await?))
             }
-            _ => Stage::Done,
+            _ => {
+                if let Some((frames, frame)) = self.remember.take() {
+                    frames.insert(self.segment, self.place, &frame);
+                }
+                Stage::Done
+            }
         };
         Ok(())
     }
@@ -167,6 +215,6 @@ impl BodyReader {
     }
 
     fn damaged(&self, what: &'static str) -> Error {
-        Error::Damaged { segment: self.segment, offset: self.offset, what }
+        Error::Damaged { segment: self.segment, offset: self.place.into(), what }
     }
 }

@@ -36,6 +36,13 @@ pub(crate) struct Keys {
     held: Cache<(TenantId, u32), TenantKey>,
 }
 
+/// Nothing of the keys.
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keys").field("role", &self.role).finish_non_exhaustive()
+    }
+}
+
 impl Keys {
     pub(crate) fn new(pool: Pool, role: DbRole, bodies: Bodies, master: MasterKeys, random: Arc<dyn Random>) -> Self {
         let held = Cache::builder().time_to_live(HELD).max_capacity(100_000).build();

@@ -6,7 +6,7 @@ use mail_types::{Clock as _, CredentialId, SessionUuid, SystemClock, SystemRando
 use mailstore::{SessionOutcome, SessionRecord, Settings, SweepSettings};
 use testkit::{FakeClock, Fault, Operation};
 
-use crate::world::{World, expunge, is_stored};
+use crate::world::{World, expunge, is_stored, read};
 
 pub(crate) fn session() -> SessionRecord {
     SessionRecord {
@@ -53,7 +53,7 @@ async fn expunging_is_one_transaction_and_a_repeat_is_a_no_op() {
     );
     assert_eq!(world.count("SELECT count(*) FROM restante.sessions").await, 2);
     // A session that opened before still reads what it sees.
-    world.read(alice, &before.messages()[0], mailstore::Part::Whole).await.unwrap();
+    read(&mut world.pop3.reader(alice.tenant, before), 0, mailstore::Part::Whole).await.unwrap();
     world.check_counters().await;
 }
 

@@ -6,5 +6,6 @@ mod delivery;
 mod expunge;
 mod grants;
 mod lease;
+mod read;
 mod storm;
 mod world;

@@ -6,8 +6,8 @@ use mail_types::{
     AccountId, Clock, MaildropState, Octets, Random, ReversePath, Secret, SystemClock, SystemRandom, TenantId,
 };
 use mailstore::{
-    Delivery, DeliveryVerdict, Mailstore, Part, Parts, Recipient, Settings, Snapshot, StoreSettings, SweepSettings,
-    Sweeper, Target, Update,
+    Delivery, DeliveryVerdict, Mailstore, Part, Parts, Recipient, SessionReader, Settings, Snapshot, StoreSettings,
+    SweepSettings, Sweeper, Target, Update,
 };
 use object_store::ObjectStore;
 use runtime::database::{DbRole, Pool};
@@ -112,26 +112,18 @@ impl World {
     pub(crate) async fn read_all(&self, target: Target) -> Vec<Vec<u8>> {
         let snapshot = self.snapshot(target).await;
         let mut all = Vec::new();
-        for message in snapshot.messages() {
-            let octets = self.read(target, message, Part::Whole).await.unwrap();
+        let mut reader = self.pop3.reader(target.tenant, snapshot.clone());
+        for (index, message) in snapshot.messages().iter().enumerate() {
+            let octets = read(&mut reader, index, Part::Whole).await.unwrap();
             assert_eq!(octets.len() as u64, message.octets.0, "octets as listed");
             all.push(octets);
         }
         all
     }
 
-    pub(crate) async fn read(
-        &self,
-        target: Target,
-        message: &mailstore::Message,
-        part: Part,
-    ) -> Result<Vec<u8>, mailstore::Error> {
-        let mut reader = self.pop3.read(target.tenant, message, part).await?;
-        let mut octets = Vec::new();
-        while let Some(piece) = reader.next().await? {
-            octets.extend_from_slice(&piece);
-        }
-        Ok(octets)
+    pub(crate) async fn read(&self, target: Target, index: usize, part: Part) -> Result<Vec<u8>, mailstore::Error> {
+        let snapshot = self.snapshot(target).await;
+        read(&mut self.pop3.reader(target.tenant, snapshot), index, part).await
     }
 
     pub(crate) async fn sweeper(&self, settings: SweepSettings) -> Sweeper {
@@ -200,4 +192,14 @@ pub(crate) fn impatient() -> Settings {
 /// A QUIT that expunges these and nothing else.
 pub(crate) fn expunge(uids: &[i64]) -> Update {
     Update { expunge: uids.to_vec(), ..Update::default() }
+}
+
+/// A message of a session, as far as it can be read.
+pub(crate) async fn read(reader: &mut SessionReader, index: usize, part: Part) -> Result<Vec<u8>, mailstore::Error> {
+    let mut body = reader.open(index, part).await.unwrap()?;
+    let mut octets = Vec::new();
+    while let Some(piece) = body.next().await? {
+        octets.extend_from_slice(&piece);
+    }
+    Ok(octets)
 }
