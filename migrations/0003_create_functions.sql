@@ -9,7 +9,7 @@ GRANT SELECT ON catalog TO restante_admin, restante_platform;
 GRANT INSERT, UPDATE, DELETE ON usage_now TO restante_worker;
 -- Partitions are made and dropped by the owner of their tables; nobody else can.
 CREATE FUNCTION worker_partition_1(p_table text, p_from date, p_to date) RETURNS boolean   -- true: made, false: was there
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = restante, pg_catalog SET timezone = 'UTC' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = restante, pg_catalog SET timezone = 'UTC' SET lock_timeout = '2s' AS $$
 DECLARE
   part text := format('%s_%s', p_table, to_char(p_from, 'YYYYMMDD'));
   key text := CASE p_table WHEN 'expunged' THEN 'purge_day' WHEN 'sessions' THEN 'started_at' WHEN 'audit_events' THEN 'at' END;
@@ -19,6 +19,9 @@ BEGIN
   PERFORM pg_advisory_xact_lock(hashtext('restante partitions'));
   -- Looked up by a snapshot taken now: the catalog cache may not know yet what another worker just committed.
   IF EXISTS (SELECT FROM pg_class c WHERE c.relname = part AND c.relnamespace = 'restante'::regnamespace) THEN RETURN false; END IF;
+  -- Who inserts waits here and then sees the new partition. Without it an insert on its way to the default partition would fail:
+  -- attaching narrows what the default may hold. A lock that is not had in time is tried for again in the next round.
+  EXECUTE format('LOCK TABLE %I IN SHARE ROW EXCLUSIVE MODE', p_table);
   EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', part, p_table);
   EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', part);
   EXECUTE format('CREATE POLICY of_tenant ON %I TO restante_admin USING (tenant_id = restante.current_tenant()) WITH CHECK (tenant_id = restante.current_tenant())', part);
@@ -32,14 +35,15 @@ BEGIN
 END $$;
 -- Drops the partitions of `expunged` for days before p_before that are empty; answers how many.
 CREATE FUNCTION worker_drop_purged_1(p_before date) RETURNS integer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = restante, pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = restante, pg_catalog SET lock_timeout = '2s' AS $$
 DECLARE part text; filled boolean; dropped integer := 0;
 BEGIN
   PERFORM pg_advisory_xact_lock(hashtext('restante partitions'));
   FOR part IN SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
                WHERE i.inhparent = 'restante.expunged'::regclass AND c.relname ~ '^expunged_[0-9]{8}$' AND c.relname < 'expunged_' || to_char(p_before, 'YYYYMMDD')
   LOOP
-    EXECUTE format('LOCK TABLE %I IN ACCESS EXCLUSIVE MODE', part);
+    -- The parent first, as everybody else takes them.
+    LOCK TABLE expunged IN ACCESS EXCLUSIVE MODE;
     EXECUTE format('SELECT EXISTS (SELECT FROM %I)', part) INTO filled;
     IF NOT filled THEN EXECUTE format('DROP TABLE %I', part); dropped := dropped + 1; END IF;
   END LOOP;

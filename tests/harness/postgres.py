@@ -26,10 +26,24 @@ def binaries() -> Path:
     if installed:
         return installed[-1].parent
     if shutil.which("pg_config"):
-        found = Path(subprocess.run(["pg_config", "--bindir"], check=True, capture_output=True, text=True).stdout.strip())
+        found = Path(
+            subprocess.run(["pg_config", "--bindir"], check=True, capture_output=True, text=True).stdout.strip()
+        )
         if (found / "postgres").exists():
             return found
     raise FileNotFoundError("no PostgreSQL server binaries: run tests/install (or: apt-get install postgresql)")
+
+
+def psql(text: str, socket_directory: str | Path, database: str) -> list[list[str]]:
+    """Runs statements as the superuser `postgres` and returns the rows as text (NULL is an empty string)."""
+    done = subprocess.run(
+        [binaries() / "psql", "-X", "-q", "-A", "-t", "-F", "\x1f", "-v", "ON_ERROR_STOP=1",
+         "-h", socket_directory, "-U", "postgres", "-d", database],
+        input=text, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise RuntimeError(f"psql: {done.stderr.strip()}\n{text}")
+    return [line.split("\x1f") for line in done.stdout.splitlines()]
 
 
 class Postgres:
@@ -97,15 +111,7 @@ class Postgres:
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def sql(self, text: str, database: str = "postgres") -> list[list[str]]:
-        """Runs statements as the superuser and returns the rows as text (NULL is an empty string)."""
-        done = subprocess.run(
-            [self.bin / "psql", "-X", "-q", "-A", "-t", "-F", "\x1f", "-v", "ON_ERROR_STOP=1",
-             "-h", self.dir, "-U", "postgres", "-d", database],
-            input=text, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if done.returncode != 0:
-            raise RuntimeError(f"psql: {done.stderr.strip()}\n{text}")
-        return [line.split("\x1f") for line in done.stdout.splitlines()]
+        return psql(text, self.dir, database)
 
     def __enter__(self) -> Postgres:
         try:

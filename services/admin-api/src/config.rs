@@ -16,7 +16,7 @@ pub struct Config {
     pub limits: Limits,
     /// The longest JSON body, octets. Default 262 144.
     pub max_body_octets: usize,
-    /// The largest message that may be posted, octets. Default 50 000 000.
+    /// The largest message that may be posted, octets. Default 52 428 800 (50 MiB).
     pub max_message_octets: u64,
     /// How long a request may take, milliseconds. Default 30 000.
     pub request_timeout_ms: u64,
@@ -32,7 +32,7 @@ impl Default for Config {
             listen: vec![Endpoint::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)))],
             limits: Limits { connections: 1000, connections_per_address: 500 },
             max_body_octets: 256 * 1024,
-            max_message_octets: 50_000_000,
+            max_message_octets: 52_428_800,
             request_timeout_ms: 30_000,
             upload_timeout_ms: 600_000,
             idle_timeout_ms: 120_000,

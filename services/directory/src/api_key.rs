@@ -16,8 +16,6 @@ use crate::{Caller, Directory, Error, Page, PageRequest, Reach, Result, shown, t
 
 /// The longest name of a key, in characters.
 const MAX_NAME: usize = 100;
-/// The name of the key that [`bootstrap_admin_token`] installs.
-const BOOTSTRAP_NAME: &str = "ready-made";
 
 /// What a key may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -263,7 +261,8 @@ pub fn new_api_token(random: &dyn Random) -> Secret {
 
 /// Installs a platform administrator's key whose secret the operator made ([`new_api_token`]), through a pool of the role
 /// `admin`; again is no change. A token of another form is refused: it would never be accepted.
-pub async fn bootstrap_admin_token(pool: &PgPool, token: &Secret) -> Result<()> {
+pub async fn bootstrap_admin_token(pool: &PgPool, name: &str, token: &Secret) -> Result<()> {
+    check_label(name, MAX_NAME)?;
     if !token::is_api_key(token) {
         return Err(Error::Internal("the ready-made token has not the form of an API key"));
     }
@@ -274,7 +273,7 @@ pub async fn bootstrap_admin_token(pool: &PgPool, token: &Secret) -> Result<()> 
         "INSERT INTO restante.api_keys (key_hash, tenant_id, label, role, scopes) VALUES ($1, NULL, $2, $3, '{}') ON CONFLICT DO NOTHING",
     )
     .bind(token::api_key_hash(token).to_vec())
-    .bind(BOOTSTRAP_NAME)
+    .bind(name)
     .bind(Role::PlatformAdmin.code())
     .execute(&mut *tx)
     .await?;

@@ -1,1 +1,52 @@
-fn main() {}
+//! The binary: the command line, the configuration, which roles run, and for `restante dev` the embedded PostgreSQL.
+
+mod check;
+mod cli;
+mod config;
+mod dev;
+mod environment;
+mod roles;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use mail_types::SystemRandom;
+use runtime::database::{self, DbRole, PoolSettings};
+
+use crate::cli::{AdminCommand, Cli, Command, ConfigCommand, TokenArguments};
+
+/// Everything that starts a process which shall end with this one is called from here, on the main thread.
+#[tokio::main]
+async fn main() -> ExitCode {
+    let ended = match Cli::parse().command {
+        Command::Serve(arguments) => serve::run(&arguments).await,
+        Command::Dev(arguments) => dev::run(&arguments).await,
+        Command::Migrate => migrate().await,
+        Command::Config(ConfigCommand::Check(arguments)) => check::run(&arguments).await,
+        Command::Admin(AdminCommand::Token(arguments)) => admin_token(&arguments).await,
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("restante: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn migrate() -> anyhow::Result<()> {
+    let applied = database::migrate(&environment::database(DbRole::Owner)?).await?;
+    println!("{applied} migrations applied");
+    Ok(())
+}
+
+/// The key is printed when it is in the database, and nowhere else ever again.
+async fn admin_token(arguments: &TokenArguments) -> anyhow::Result<()> {
+    let url = environment::database(DbRole::Admin)?;
+    let pool = database::connect(&url, DbRole::Admin, &PoolSettings::default()).await?;
+    let token = directory::new_api_token(&SystemRandom);
+    directory::bootstrap_admin_token(&pool, &arguments.name, &token).await?;
+    println!("{}", token.expose_str().unwrap_or_default());
+    Ok(())
+}

@@ -89,13 +89,13 @@ const TRANSACTION_TIMEOUT_MS: u64 = 30_000;
 pub enum Error {
     /// It cannot be reached, is starting or stopping, or is too busy: the same call may succeed in a moment.
     #[error("database unavailable: {0}")]
-    Unavailable(#[source] sqlx::Error),
+    Unavailable(sqlx::Error),
     /// It answered, and the answer is an error: a fault in this program, its schema or its configuration.
     #[error("database fault: {0}")]
-    Fault(#[source] sqlx::Error),
+    Fault(sqlx::Error),
     /// A migration cannot be applied.
     #[error("migration: {0}")]
-    Migration(#[source] sqlx::migrate::MigrateError),
+    Migration(sqlx::migrate::MigrateError),
     /// The URL is not one of PostgreSQL. The text does not hold it: it may have a password.
     #[error("the database URL for {0} is not postgres://USER@HOST/DATABASE")]
     Url(&'static str),
@@ -171,16 +171,15 @@ pub async fn connect(url: &Secret, role: DbRole, settings: &PoolSettings) -> Res
         settings.statement_timeout_ms,
     )
     .into();
+    let acquire_timeout = Duration::from_millis(settings.acquire_timeout_ms);
+    prove(&options, &setup, acquire_timeout).await?;
     let pool = PgPoolOptions::new()
         .max_connections(settings.max_connections)
-        .acquire_timeout(Duration::from_millis(settings.acquire_timeout_ms))
+        .acquire_timeout(acquire_timeout)
         .test_before_acquire(false)
         .after_connect(move |connection, _| {
             let setup = setup.clone();
-            Box::pin(async move {
-                // One simple query: no round trip for each setting.
-                connection.execute(sqlx::raw_sql(AssertSqlSafe(setup.to_string()))).await.map(drop)
-            })
+            Box::pin(async move { set_up(connection, &setup).await })
         })
         .before_acquire(|connection, meta| {
             Box::pin(async move {
@@ -191,8 +190,23 @@ pub async fn connect(url: &Secret, role: DbRole, settings: &PoolSettings) -> Res
             })
         })
         .connect_lazy_with(options);
-    ping(&pool).await?;
     Ok(pool)
+}
+
+/// One connection beside the pool: the pool tries again whatever is wrong, and says in the end only that it took too long.
+async fn prove(options: &PgConnectOptions, setup: &str, patience: Duration) -> Result<(), Error> {
+    let connect = async {
+        let mut connection = PgConnection::connect_with(options).await?;
+        set_up(&mut connection, setup).await?;
+        connection.close().await
+    };
+    tokio::time::timeout(patience, connect).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+    Ok(())
+}
+
+/// One simple query: no round trip for each setting.
+async fn set_up(connection: &mut PgConnection, setup: &str) -> Result<(), sqlx::Error> {
+    connection.execute(sqlx::raw_sql(AssertSqlSafe(setup.to_owned()))).await.map(drop)
 }
 
 /// Asks the database for nothing: a readiness check.
@@ -244,8 +258,14 @@ pub async fn create_database(url: &Secret, name: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// Whether this is a URL of PostgreSQL; does not connect.
+pub fn check_url(url: &Secret, role: DbRole) -> Result<(), Error> {
+    connect_options(url, role).map(drop)
+}
+
 fn connect_options(url: &Secret, role: DbRole) -> Result<PgConnectOptions, Error> {
-    let options =
-        url.expose_str().and_then(|url| PgConnectOptions::from_str(url).ok()).ok_or(Error::Url(role.name()))?;
+    // sqlx takes any scheme.
+    let url = url.expose_str().filter(|url| url.starts_with("postgres://") || url.starts_with("postgresql://"));
+    let options = url.and_then(|url| PgConnectOptions::from_str(url).ok()).ok_or(Error::Url(role.name()))?;
     Ok(options.application_name(&format!("restante-{}", role.name())))
 }

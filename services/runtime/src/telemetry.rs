@@ -19,7 +19,8 @@ pub enum Format {
 /// Begins to log. `RESTANTE_LOG` chooses what (`info` if not set; `debug`, `pop3d=trace,info`, …). A second call does
 /// nothing.
 pub fn init(format: Format) {
-    let filter = EnvFilter::try_from_env("RESTANTE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter =
+        EnvFilter::try_from_env("RESTANTE_LOG").unwrap_or_else(|_| EnvFilter::new("info,sqlx::postgres::notice=warn"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let already_initialised = match format {
         Format::Json => builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),

@@ -58,7 +58,7 @@ impl World {
         let database = testkit::database().await;
         let pool = database.pool(DbRole::Admin).await;
         let token = new_api_token(&SystemRandom);
-        bootstrap_admin_token(&pool, &token).await.unwrap();
+        bootstrap_admin_token(&pool, "test", &token).await.unwrap();
         let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
         let keys = MasterKeys::parse(&Secret::from("test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")).unwrap();
         let directory =

@@ -169,13 +169,13 @@ async fn a_ready_made_token_is_installed_once() {
     let world = World::new().await;
     let token = new_api_token(&SystemRandom);
     let pool = world.database.pool(DbRole::Admin).await;
-    bootstrap_admin_token(&pool, &token).await.unwrap();
-    bootstrap_admin_token(&pool, &token).await.unwrap();
+    bootstrap_admin_token(&pool, "test", &token).await.unwrap();
+    bootstrap_admin_token(&pool, "test", &token).await.unwrap();
     let caller = world.admin.authenticate(&token, None, Uuid::nil()).await.unwrap().unwrap();
     assert_eq!(caller.reach, directory::Reach::Platform);
     let keys = world.admin.api_keys(&caller, None, &PageRequest::default()).await.unwrap();
     assert_eq!(keys.items.len(), 1);
-    assert!(bootstrap_admin_token(&pool, &Secret::from("guessable")).await.is_err());
+    assert!(bootstrap_admin_token(&pool, "test", &Secret::from("guessable")).await.is_err());
 }
 
 #[tokio::test]

@@ -183,3 +183,39 @@ async fn usage_is_summed_for_domains_and_tenants() {
         world.count("SELECT sum(live_octets)::bigint FROM restante.maildrops").await
     );
 }
+
+/// A partition for the very day that rows go to may be made while they come: nobody's QUIT may fail for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn partitions_are_made_under_the_feet_of_sessions() {
+    let world = Arc::new(World::new().await);
+    let alice = world.account("a", None).await;
+    let sweeper = world.sweeper(SweepSettings { partitions_ahead_days: 9, ..SweepSettings::default() }).await;
+    let day: String = sqlx::query_scalar("SELECT to_char((now() AT TIME ZONE 'UTC')::date + 8, 'YYYYMMDD')")
+        .fetch_one(&world.superuser)
+        .await
+        .unwrap();
+    for _ in 0..15 {
+        {
+            let table = format!("expunged_{day}");
+            sqlx::query(sqlx::AssertSqlSafe(format!("DROP TABLE IF EXISTS restante.{table}")))
+                .execute(&world.superuser)
+                .await
+                .unwrap();
+        }
+        let mut sessions = tokio::task::JoinSet::new();
+        for _ in 0..4 {
+            let world = world.clone();
+            sessions.spawn(async move {
+                for _ in 0..3 {
+                    world.deliver(b"x", &[("alice@a.test", &[alice])]).await;
+                    let uids: Vec<i64> = world.snapshot(alice).await.messages().iter().map(|m| m.uid).collect();
+                    world.pop3.quit(alice.tenant, alice.account, &session(), &uids).await.unwrap();
+                }
+            });
+        }
+        sweeper.sweep().await.unwrap();
+        while let Some(ended) = sessions.join_next().await {
+            ended.unwrap();
+        }
+    }
+}

@@ -1,0 +1,64 @@
+# Everything needs only Rust, Node and apt on the machine; what else is missing, tests/install brings.
+# What is built or installed lives outside the clone, so that every clone shares it.
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/restante
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+export PATH := $(PATH):$(CACHE)/tools/bin
+export PYTHONDONTWRITEBYTECODE := 1
+VENV := $(CACHE)/venv/bin
+BINARY := $(CARGO_TARGET_DIR)/debug/restante
+E2E := RESTANTE_BINARY=$(BINARY) $(VENV)/pytest -c tests/pytest.ini tests/e2e
+
+.PHONY: help demo test soak build fmt fmt-check lint deny unit e2e
+help:
+	@echo 'make demo   run the whole service on a private PostgreSQL and a local directory, with sample mail'
+	@echo 'make test   everything that CI runs'
+	@echo 'make soak   the long campaigns; writes docs/soak.md'
+	@echo 'make build  the binary (debug)        make fmt    format Rust and Python'
+	@echo 'make lint   clippy, cargo deny, ruff  make unit   tests of the crates'
+	@echo 'make e2e    end-to-end tests (ARGS="-k lmtp" chooses)'
+
+demo:
+	@tests/install demo
+	@cargo build --locked --quiet -p restante
+	@exec $(BINARY) dev --data-dir ./demo-data --demo
+
+test:
+	@tests/timed begin
+	@tests/timed install tests/install
+	@tests/timed format $(MAKE) --no-print-directory fmt-check
+	@tests/timed lint $(MAKE) --no-print-directory lint
+	@tests/timed deny $(MAKE) --no-print-directory deny
+	@tests/timed build $(MAKE) --no-print-directory build
+	@tests/timed unit $(MAKE) --no-print-directory unit
+	@tests/timed e2e $(MAKE) --no-print-directory e2e
+	@tests/timed end
+
+soak:
+	@tests/install
+	@$(MAKE) --no-print-directory build
+	$(E2E) --soak -m soak $(ARGS)
+
+build:
+	cargo build --locked -p restante
+
+fmt:
+	cargo fmt --all
+	$(VENV)/ruff format --quiet tests
+
+fmt-check:
+	cargo fmt --all --check
+	$(VENV)/ruff format --quiet --check tests
+
+lint:
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	$(VENV)/ruff check --quiet tests
+
+deny:
+	cargo fetch --locked --quiet
+	cargo deny --offline --locked --config .deny.toml check licenses bans sources
+
+unit:
+	tests/with-postgres cargo nextest run --locked --workspace
+
+e2e:
+	$(E2E) $(ARGS)

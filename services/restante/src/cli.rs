@@ -1,0 +1,137 @@
+//! The command line.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Restante: a multi-tenant POP3 mail service.
+#[derive(Debug, Parser)]
+#[command(name = "restante", version, about, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Runs one or more roles against a database and an object store of your own
+    Serve(ServeArguments),
+    /// Runs everything in one process on an embedded database and a local directory, for trying and developing
+    Dev(DevArguments),
+    /// Brings the database's schema up to date (as RESTANTE_DATABASE_URL_OWNER, or RESTANTE_DATABASE_URL)
+    Migrate,
+    /// Looks at the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Lets the first administrator in
+    #[command(subcommand)]
+    Admin(AdminCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AdminCommand {
+    /// Makes a platform administrator's API key and prints it, once (as RESTANTE_DATABASE_URL_ADMIN, or RESTANTE_DATABASE_URL)
+    Token(TokenArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TokenArguments {
+    /// What the key is called in lists and in the audit log
+    #[arg(long, default_value = "first")]
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Proves a configuration: the file, the environment, keys, certificates, listeners
+    Check(CheckArguments),
+}
+
+/// What a process runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum)]
+pub(crate) enum Role {
+    /// POP3 for mail clients
+    Pop3,
+    /// LMTP for mail servers
+    Lmtp,
+    /// The REST API
+    Admin,
+    /// Purging and reclaiming
+    Worker,
+}
+
+impl Role {
+    pub(crate) const ALL: [Self; 4] = [Self::Pop3, Self::Lmtp, Self::Admin, Self::Worker];
+}
+
+/// Which configuration, for which roles.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArguments {
+    /// The configuration file (TOML); every key also as RESTANTE_SECTION__KEY
+    #[arg(long, value_name = "FILE", env = "RESTANTE_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// A role to run; can be given several times [default: all]
+    #[arg(long = "role", value_name = "ROLE", value_delimiter = ',')]
+    roles: Vec<Role>,
+}
+
+impl ServeArguments {
+    /// The roles, each once.
+    pub(crate) fn roles(&self) -> Vec<Role> {
+        Role::ALL.into_iter().filter(|role| self.roles.is_empty() || self.roles.contains(role)).collect()
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArguments {
+    #[command(flatten)]
+    pub(crate) serve: ServeArguments,
+    /// Also reaches the database and the object store
+    #[arg(long)]
+    pub(crate) connect: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub(crate) struct DevArguments {
+    /// Where everything is kept; made at the first start
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+    /// At the first start, makes the tenant demo with two accounts and sample mail
+    #[arg(long)]
+    pub(crate) demo: bool,
+    /// POP3 with STLS (port 0 picks one, as everywhere here)
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:1110")]
+    pub(crate) pop3_listen: SocketAddr,
+    /// POP3 over TLS
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:1995")]
+    pub(crate) pop3s_listen: SocketAddr,
+    /// LMTP; only on loopback
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:1124")]
+    pub(crate) lmtp_listen: SocketAddr,
+    /// The REST API
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]
+    pub(crate) admin_listen: SocketAddr,
+    /// Metrics and health
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:9400")]
+    pub(crate) ops_listen: SocketAddr,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn roles(arguments: &[&str]) -> Vec<Role> {
+        let cli = Cli::try_parse_from(["restante", "serve"].iter().chain(arguments)).unwrap();
+        let Command::Serve(serve) = cli.command else { panic!("serve was asked for") };
+        serve.roles()
+    }
+
+    #[test]
+    fn roles_are_all_or_those_named_each_once() {
+        assert_eq!(roles(&[]), Role::ALL);
+        assert_eq!(roles(&["--role", "worker", "--role", "pop3", "--role", "pop3"]), [Role::Pop3, Role::Worker]);
+        assert_eq!(roles(&["--role", "pop3,lmtp"]), [Role::Pop3, Role::Lmtp]);
+        assert!(Cli::try_parse_from(["restante", "serve", "--role", "imap"]).is_err());
+    }
+}

@@ -1,0 +1,163 @@
+//! The configuration file of `restante serve`: one section for each part, all with defaults. Every part's keys are documented
+//! where the part is.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use anyhow::{Context as _, bail};
+use net::tls::ServerTls;
+use runtime::{database::PoolSettings, telemetry};
+use serde::Deserialize;
+
+use crate::cli::Role;
+
+/// The whole file.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    pub(crate) log: Log,
+    pub(crate) ops: Ops,
+    pub(crate) shutdown: ShutdownSettings,
+    pub(crate) tls: Tls,
+    pub(crate) database: PoolSettings,
+    pub(crate) object_store: mailstore::StoreSettings,
+    pub(crate) mailstore: mailstore::Settings,
+    pub(crate) directory: directory::Settings,
+    pub(crate) pop3: pop3d::Config,
+    pub(crate) lmtp: lmtpd::Config,
+    pub(crate) admin: admin_api::Config,
+    pub(crate) worker: worker::Config,
+}
+
+/// `[log]`: lines on standard error; what is logged is chosen by `RESTANTE_LOG`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Log {
+    /// `json` (default) or `text`.
+    pub(crate) format: telemetry::Format,
+}
+
+/// `[ops]`: metrics and health.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Ops {
+    /// An internal address. Default 127.0.0.1:9400.
+    pub(crate) listen: SocketAddr,
+}
+
+impl Default for Ops {
+    fn default() -> Self {
+        Self { listen: ([127, 0, 0, 1], 9400).into() }
+    }
+}
+
+/// `[shutdown]`: how a process ends.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ShutdownSettings {
+    /// How long what is under way may go on after SIGTERM or SIGINT, seconds. Default 25.
+    pub(crate) grace_seconds: u64,
+}
+
+impl Default for ShutdownSettings {
+    fn default() -> Self {
+        Self { grace_seconds: 25 }
+    }
+}
+
+impl ShutdownSettings {
+    pub(crate) fn grace(&self) -> Duration {
+        Duration::from_secs(self.grace_seconds)
+    }
+}
+
+/// `[tls]`: the certificate that every listener uses, PEM. Without it there is neither STLS nor implicit TLS.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Tls {
+    /// The certificate and the chain after it.
+    pub(crate) certificate: Option<PathBuf>,
+    /// Its key.
+    pub(crate) key: Option<PathBuf>,
+}
+
+impl Tls {
+    /// Reads the files, if they are named.
+    pub(crate) fn load(&self) -> anyhow::Result<Option<ServerTls>> {
+        match (&self.certificate, &self.key) {
+            (Some(certificate), Some(key)) => Ok(Some(ServerTls::from_files(certificate, key).context("tls")?)),
+            (None, None) => Ok(None),
+            _ => bail!("tls.certificate and tls.key go together: one of them is not set"),
+        }
+    }
+}
+
+impl Config {
+    /// Proves what the types do not, for these roles.
+    pub(crate) fn check(&self, roles: &[Role], tls: Option<&ServerTls>) -> anyhow::Result<()> {
+        if roles.contains(&Role::Lmtp) {
+            self.lmtp.check()?;
+        }
+        if roles.contains(&Role::Pop3) {
+            self.pop3.check()?;
+            if !self.pop3.listen_tls.is_empty() && tls.is_none() {
+                bail!("pop3.listen_tls needs tls.certificate and tls.key (or set it to [])");
+            }
+        }
+        let silent = [
+            (
+                Role::Pop3,
+                "pop3.listen and pop3.listen_tls are",
+                self.pop3.listen.is_empty() && self.pop3.listen_tls.is_empty(),
+            ),
+            (Role::Lmtp, "lmtp.listen is", self.lmtp.listen.is_empty()),
+            (Role::Admin, "admin.listen is", self.admin.listen.is_empty()),
+        ];
+        for (role, what, empty) in silent {
+            if roles.contains(&role) && empty {
+                bail!("{what} empty: the role would serve nobody");
+            }
+        }
+        if self.database.max_connections == 0 {
+            bail!("database.max_connections must not be 0");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The block of `docs/configuration.md`.
+    fn documented() -> String {
+        let text = include_str!("../../../docs/configuration.md");
+        let (_, rest) = text.split_once("```toml\n").unwrap();
+        rest.split_once("```").unwrap().0.to_owned()
+    }
+
+    #[test]
+    fn the_documented_defaults_are_the_defaults() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("restante.toml");
+        std::fs::write(&file, documented()).unwrap();
+        let config: Config = runtime::config::load(Some(&file)).unwrap();
+        assert_eq!(format!("{config:#?}"), format!("{:#?}", Config::default()));
+    }
+
+    #[test]
+    fn every_key_is_documented() {
+        let text = documented();
+        let keys: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.trim_start_matches("# ").split_once(" = ").map(|(key, _)| key))
+            .chain(text.lines().filter_map(|line| line.strip_prefix('[')?.split_once(']')?.0.rsplit('.').next()))
+            .collect();
+        let shown = format!("{:#?}", Config::default());
+        for line in shown.lines() {
+            let Some((field, _)) = line.trim().split_once(": ") else { continue };
+            if field.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') {
+                assert!(keys.contains(&field), "{field} is not in docs/configuration.md");
+            }
+        }
+    }
+}

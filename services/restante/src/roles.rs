@@ -1,0 +1,270 @@
+//! From configuration to running roles: each with a pool of its own database role, a directory and a mailstore over it.
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use directory::Directory;
+use mail_types::{Clock, Random};
+use mailstore::{Mailstore, Parts};
+use net::{Endpoint, Listener, tls::ServerTls};
+use runtime::{
+    database::{self, DbRole, Pool},
+    ops::{self, Readiness},
+    shutdown::Shutdown,
+};
+use tokio::{net::TcpListener, task::JoinSet};
+
+use crate::{cli::Role, config::Config, environment::Environment};
+
+/// How long a start waits for a database that is not there yet.
+const START_PATIENCE: Duration = Duration::from_secs(60);
+
+/// The sockets of a process, bound before anything is served: so that a port in use is seen at once.
+#[derive(Debug)]
+pub(crate) struct Listeners {
+    pub(crate) pop3: Vec<Listener>,
+    pub(crate) pop3s: Vec<Listener>,
+    pub(crate) lmtp: Vec<Listener>,
+    pub(crate) admin: Vec<Listener>,
+    pub(crate) ops: TcpListener,
+}
+
+impl Listeners {
+    /// Binds what these roles listen on.
+    pub(crate) async fn bind(config: &Config, roles: &[Role]) -> anyhow::Result<Self> {
+        let of =
+            |role: Role, endpoints: &[Endpoint]| if roles.contains(&role) { endpoints.to_vec() } else { Vec::new() };
+        let address = config.ops.listen;
+        Ok(Self {
+            pop3: bind(&of(Role::Pop3, &config.pop3.listen), "pop3").await?,
+            pop3s: bind(&of(Role::Pop3, &config.pop3.listen_tls), "pop3s").await?,
+            lmtp: bind(&of(Role::Lmtp, &config.lmtp.listen), "lmtp").await?,
+            admin: bind(&of(Role::Admin, &config.admin.listen), "admin").await?,
+            ops: TcpListener::bind(address).await.with_context(|| format!("ops cannot listen on {address}"))?,
+        })
+    }
+}
+
+async fn bind(endpoints: &[Endpoint], name: &'static str) -> anyhow::Result<Vec<Listener>> {
+    let mut bound = Vec::new();
+    for endpoint in endpoints {
+        bound.push(Listener::bind(endpoint, name).await?);
+    }
+    Ok(bound)
+}
+
+/// What a role does until it has drained.
+type Serve = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
+
+/// What all roles of a process share.
+pub(crate) struct Process {
+    pub(crate) config: Config,
+    pub(crate) environment: Environment,
+    pub(crate) tls: Option<ServerTls>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) shutdown: Shutdown,
+}
+
+/// The administrative side of a process that runs the role, for what is made at the start.
+pub(crate) struct Administration {
+    pub(crate) pool: Pool,
+    pub(crate) directory: Directory,
+    pub(crate) mailstore: Mailstore,
+}
+
+/// The roles that run.
+pub(crate) struct Running {
+    tasks: JoinSet<anyhow::Result<()>>,
+    ops: tokio::task::JoinHandle<std::io::Result<()>>,
+    shutdown: Shutdown,
+}
+
+impl Process {
+    /// Connects and starts the roles; `prepare` runs when everything is connected and before anything is served.
+    pub(crate) async fn start<F>(self, roles: &[Role], mut listeners: Listeners, prepare: F) -> anyhow::Result<Running>
+    where
+        F: AsyncFnOnce(Option<&Administration>) -> anyhow::Result<()>,
+    {
+        let store = &self.environment.store;
+        let store = mailstore::open_store(&store.url, store.key(), &self.config.object_store)
+            .context("RESTANTE_OBJECT_STORE_URL")?;
+        let memory = self.config.mailstore.memory_budget();
+        let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
+        let mut readiness = Readiness::new();
+        let mut serve_later: Vec<Serve> = Vec::new();
+        let mut administration = None;
+        for &role in roles {
+            let pool = self.connect(role.database()).await?;
+            let asked = pool.clone();
+            readiness = readiness.check(database_check(role), move || {
+                let pool = asked.clone();
+                async move { database::ping(&pool).await }
+            });
+            if role == Role::Worker {
+                let settings = self.config.worker.sweep.clone();
+                let sweeper = mailstore::Sweeper::new(pool, Arc::clone(&store), &self.config.object_store, settings);
+                self.worker(sweeper, &mut serve_later);
+                continue;
+            }
+            let directory = Directory::new(
+                pool.clone(),
+                self.environment.keys.clone(),
+                Arc::clone(&self.clock),
+                Arc::clone(&self.random),
+                self.config.directory.clone(),
+            );
+            let parts = Parts {
+                pool: pool.clone(),
+                role: role.database(),
+                store: Arc::clone(&store),
+                store_settings: self.config.object_store.clone(),
+                settings: self.config.mailstore.clone(),
+                memory: memory.clone(),
+                clock: Arc::clone(&self.clock),
+                random: Arc::clone(&self.random),
+            };
+            let mailstore = Mailstore::open(parts).await.with_context(|| {
+                format!(
+                    "{} cannot use the database (is the schema there? `restante migrate` brings it)",
+                    role.database().name()
+                )
+            })?;
+            let asked = mailstore.clone();
+            readiness = readiness.check("store", move || {
+                let mailstore = asked.clone();
+                async move { mailstore.ping().await }
+            });
+            match role {
+                Role::Pop3 => self.pop3(&mut listeners, directory, mailstore, &mut serve_later)?,
+                Role::Lmtp => self.lmtp(&mut listeners, directory, mailstore, &mut serve_later)?,
+                _ => {
+                    administration =
+                        Some(Administration { pool, directory: directory.clone(), mailstore: mailstore.clone() });
+                    self.admin(&mut listeners, directory, mailstore, &mut serve_later);
+                }
+            }
+        }
+        prepare(administration.as_ref()).await?;
+        for serve in serve_later {
+            tasks.spawn(serve);
+        }
+        let ops = tokio::spawn(ops::serve(listeners.ops, readiness, self.shutdown.clone()));
+        Ok(Running { tasks, ops, shutdown: self.shutdown })
+    }
+
+    fn pop3(
+        &self,
+        listeners: &mut Listeners,
+        directory: Directory,
+        mailstore: Mailstore,
+        serve: &mut Vec<Serve>,
+    ) -> anyhow::Result<()> {
+        let server = pop3d::Server::new(
+            self.config.pop3.clone(),
+            self.tls.clone(),
+            directory,
+            mailstore,
+            Arc::clone(&self.clock),
+            Arc::clone(&self.random),
+        )?;
+        let clear = pop3d::Mode::Clear { passwords: self.config.pop3.passwords_in_clear };
+        let in_clear = listeners.pop3.drain(..).map(|listener| (listener, clear));
+        let over_tls = listeners.pop3s.drain(..).map(|listener| (listener, pop3d::Mode::ImplicitTls));
+        for (listener, mode) in in_clear.chain(over_tls) {
+            let (server, shutdown) = (server.clone(), self.shutdown.clone());
+            serve.push(Box::pin(async move { server.serve(listener, mode, &shutdown).await.context("pop3") }));
+        }
+        Ok(())
+    }
+
+    fn lmtp(
+        &self,
+        listeners: &mut Listeners,
+        directory: Directory,
+        mailstore: Mailstore,
+        serve: &mut Vec<Serve>,
+    ) -> anyhow::Result<()> {
+        let server = lmtpd::Server::new(
+            self.config.lmtp.clone(),
+            self.tls.clone(),
+            directory,
+            mailstore,
+            Arc::clone(&self.clock),
+            Arc::clone(&self.random),
+        )?;
+        for listener in listeners.lmtp.drain(..) {
+            let (server, shutdown) = (server.clone(), self.shutdown.clone());
+            serve.push(Box::pin(async move { server.serve(listener, &shutdown).await.context("lmtp") }));
+        }
+        Ok(())
+    }
+
+    fn admin(&self, listeners: &mut Listeners, directory: Directory, mailstore: Mailstore, serve: &mut Vec<Serve>) {
+        let state = admin_api::AppState {
+            directory,
+            mailstore,
+            config: Arc::new(self.config.admin.clone()),
+            host: self.config.lmtp.host.as_str().into(),
+            clock: Arc::clone(&self.clock),
+            random: Arc::clone(&self.random),
+        };
+        let (listeners, shutdown) = (std::mem::take(&mut listeners.admin), self.shutdown.clone());
+        serve.push(Box::pin(async move { admin_api::serve(listeners, state, shutdown).await.context("admin") }));
+    }
+
+    fn worker(&self, sweeper: mailstore::Sweeper, serve: &mut Vec<Serve>) {
+        let (config, shutdown) = (self.config.worker.clone(), self.shutdown.clone());
+        serve.push(Box::pin(async move {
+            worker::run(config, sweeper, shutdown).await;
+            Ok(())
+        }));
+    }
+
+    /// A pool for a role, with patience for a database that starts at the same time as we do.
+    async fn connect(&self, role: DbRole) -> anyhow::Result<Pool> {
+        let url = self.environment.databases.get(&role).context("every role has its URL")?;
+        let connect = async {
+            loop {
+                match database::connect(url, role, &self.config.database).await {
+                    Err(error) if error.is_temporary() => {
+                        tracing::warn!(role = role.name(), %error, "the database does not answer yet");
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                    }
+                    other => return other,
+                }
+            }
+        };
+        let connected = tokio::time::timeout(START_PATIENCE, connect).await.context("the database does not answer")?;
+        connected
+            .with_context(|| format!("as {} (`restante migrate` makes the roles and the schema)", role.database_role()))
+    }
+}
+
+/// The name of a role's database check: each role has a pool of its own.
+const fn database_check(role: Role) -> &'static str {
+    match role {
+        Role::Pop3 => "database_pop3",
+        Role::Lmtp => "database_lmtp",
+        Role::Admin => "database_admin",
+        Role::Worker => "database_worker",
+    }
+}
+
+impl Running {
+    /// Waits until all roles have ended, after draining has begun. A role that ends by itself ends the process.
+    pub(crate) async fn finish(mut self) -> anyhow::Result<()> {
+        let mut result = Ok(());
+        while let Some(ended) = self.tasks.join_next().await {
+            let ended = ended.context("a role ended by a fault in this program").and_then(|ended| ended);
+            if let Err(error) = ended {
+                tracing::error!(error = format!("{error:#}"), "a role ended; so does the process");
+                result = Err(error);
+            }
+            self.shutdown.begin_drain();
+        }
+        self.shutdown.stop();
+        self.ops.await.context("ops")?.context("ops")?;
+        result
+    }
+}
