@@ -4,13 +4,9 @@ use mail_types::{MessageNumber, Octets};
 use mailstore::{BodyReader, Part};
 use pop3_proto::{BodyFlow, Failure, LeadingDots, Retrieval, Session};
 
-use crate::{Shared, connection::Ended, login::LoggedIn, wire::Wire};
+use crate::{Shared, connection::Ended, login::LoggedIn, metrics, wire::Wire};
 
-/// With this much output no more is read from the store until the client has taken some.
-const HIGH_WATER: usize = 64 * 1024;
-/// So much it has to take then.
-const LOW_WATER: usize = 16 * 1024;
-/// Octets handed to the session at a time, which bounds by how much the output passes the high water.
+/// Octets handed to the session at a time, which bounds by how much the output passes its limit.
 const PIECE: usize = 32 * 1024;
 
 /// What came of RETR or TOP.
@@ -32,10 +28,12 @@ pub(crate) async fn retrieve(
     number: MessageNumber,
     what: Retrieval,
 ) -> Result<Retrieved, Ended> {
-    let Some(message) = logged_in.snapshot.messages().get(number.index()) else {
+    let Some(message) = logged_in.seen.message(number.index()) else {
         session.retrieve_failed(Failure::Permanent);
         return Ok(Retrieved::Refused);
     };
+    // With this much output no more is read from the store until the client has taken most of it.
+    let most = shared.config.max_unread_octets;
     let part = match what {
         Retrieval::Top(0) => Part::Head,
         Retrieval::Top(_) | Retrieval::Whole => Part::Whole,
@@ -61,8 +59,9 @@ pub(crate) async fn retrieve(
                 session.body_end();
                 return Ok(Retrieved::Sent(message.octets));
             }
-            if session.output().len() >= HIGH_WATER {
-                wire.write(session, LOW_WATER).await?;
+            if session.output().len() >= most {
+                metrics::OUTPUT_FULL.inc();
+                wire.write(session, most / 4).await?;
             }
         }
         piece = next(logged_in, wire, session, &mut reader).await?;
