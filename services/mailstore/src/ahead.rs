@@ -60,6 +60,8 @@ pub struct SessionReader {
     shared: Shared,
     tenant: TenantId,
     snapshot: Arc<Snapshot>,
+    /// Which messages of the snapshot the session sees, in order; all of them where there is none.
+    places: Option<Arc<[u32]>>,
     /// The message asked for last, and for which part.
     last: Option<(usize, Part)>,
     /// Messages to have on the way; 0 while nothing is known of the client's habit.
@@ -87,17 +89,17 @@ enum Reading {
 }
 
 impl SessionReader {
-    pub(crate) fn new(shared: Shared, tenant: TenantId, snapshot: Arc<Snapshot>) -> Self {
-        Self { shared, tenant, snapshot, last: None, window: 0, ahead: VecDeque::new() }
+    pub(crate) fn new(shared: Shared, tenant: TenantId, snapshot: Arc<Snapshot>, places: Option<Arc<[u32]>>) -> Self {
+        Self { shared, tenant, snapshot, places, last: None, window: 0, ahead: VecDeque::new() }
     }
 
-    /// Opens the message at a place of the snapshot, counted from 0. `None` if there is none.
+    /// Opens a message that the session sees, counted from 0. `None` if there is none.
     pub async fn open(&mut self, index: usize, part: Part) -> Option<Result<BodyReader, Error>> {
-        let snapshot = self.snapshot.clone();
-        let message = snapshot.messages().get(index)?;
+        let seen = Seen { snapshot: self.snapshot.clone(), places: self.places.clone() };
+        let message = seen.get(index)?;
         self.guess(index, part);
         let held = self.take(index, message, part).await;
-        self.fill(index, part);
+        self.fill(&seen, index, part);
         let source = match held {
             Some(octets) => Ok(Source::held(octets)),
             None => self.ask(message, part).await,
@@ -175,33 +177,31 @@ impl SessionReader {
     }
 
     /// Puts the next messages on the way, as far as the window and both bounds allow.
-    fn fill(&mut self, index: usize, part: Part) {
+    fn fill(&mut self, seen: &Seen, index: usize, part: Part) {
         if self.window == 0 || part == Part::Lines {
             return;
         }
-        let snapshot = self.snapshot.clone();
-        let messages = snapshot.messages();
         let mut next = self.ahead.back().map_or(index, |range| range.last) + 1;
-        let end = (index + 1).saturating_add(self.window).min(messages.len());
+        let end = (index + 1).saturating_add(self.window).min(seen.len());
         while next < end {
             let mut left =
                 self.shared.settings.session_octets.saturating_sub(self.ahead.iter().map(|range| range.octets).sum());
-            let Some(first) = messages.get(next) else { return };
+            let Some(first) = seen.get(next) else { return };
             if part == Part::Whole && self.shared.frames.holds(first.segment, first.place.offset) {
                 // Held already: nothing to read. It may leave the cache before it is asked for, then it is read then.
                 next += 1;
                 continue;
             }
-            let last = neighbours(messages, next, end, part, &mut left);
+            let last = neighbours(seen, next, end, part, &mut left);
             let Some(last) = last else { return };
-            let Some(range) = self.start(messages, next, last, part) else { return };
+            let Some(range) = self.start(seen, next, last, part) else { return };
             self.ahead.push_back(range);
             next = last + 1;
         }
     }
 
-    fn start(&self, messages: &[Message], first: usize, last: usize, part: Part) -> Option<Range> {
-        let (begin, end) = (messages.get(first)?, messages.get(last)?);
+    fn start(&self, seen: &Seen, first: usize, last: usize, part: Part) -> Option<Range> {
+        let (begin, end) = (seen.get(first)?, seen.get(last)?);
         let offset = begin.place.offset;
         let octets = u64::from(end.place.offset - offset) + u64::from(stored_len(end, part));
         let units = u32::try_from(octets.div_ceil(UNIT)).ok()?;
@@ -210,6 +210,26 @@ impl SessionReader {
         let task = tokio::spawn(async move { bodies.get_whole(segment, offset.into(), octets).await });
         let reading = Reading::UnderWay(AbortOnDropHandle::new(task));
         Some(Range { first, last, offset, part, reading, _budget: budget, octets })
+    }
+}
+
+/// The messages that a session sees.
+struct Seen {
+    snapshot: Arc<Snapshot>,
+    places: Option<Arc<[u32]>>,
+}
+
+impl Seen {
+    fn get(&self, index: usize) -> Option<&Message> {
+        let place = match &self.places {
+            None => index,
+            Some(places) => *places.get(index)? as usize,
+        };
+        self.snapshot.messages().get(place)
+    }
+
+    fn len(&self) -> usize {
+        self.places.as_ref().map_or(self.snapshot.messages().len(), |places| places.len())
     }
 }
 
@@ -222,11 +242,12 @@ fn stored_len(message: &Message, part: Part) -> u32 {
 }
 
 /// The last message of the longest run from `first` that one range can read within `left` octets; `None` if not even the first fits.
-fn neighbours(messages: &[Message], first: usize, end: usize, part: Part, left: &mut u64) -> Option<usize> {
-    let begin = messages.get(first)?;
+fn neighbours(seen: &Seen, first: usize, end: usize, part: Part, left: &mut u64) -> Option<usize> {
+    let begin = seen.get(first)?;
     let mut last = None;
     let mut reached = begin.place.offset;
-    for (index, message) in messages.iter().enumerate().take(end).skip(first) {
+    for index in first..end {
+        let message = seen.get(index)?;
         let place = message.place;
         let apart = message.segment != begin.segment || place.offset < reached || place.offset - reached > GAP;
         let octets = u64::from(place.offset.saturating_sub(begin.place.offset)) + u64::from(stored_len(message, part));

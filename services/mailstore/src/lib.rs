@@ -154,9 +154,10 @@ impl Mailstore {
         self.lists.open(&self.pool, tenant, account, state).await
     }
 
-    /// A reader of a snapshot's messages, for one session: it reads ahead while they are asked for in sequence.
-    pub fn reader(&self, tenant: TenantId, snapshot: Arc<Snapshot>) -> SessionReader {
-        SessionReader::new(self.reads.clone(), tenant, snapshot)
+    /// A reader of a snapshot's messages, for one session: it reads ahead while they are asked for in sequence. `places` says
+    /// which of them the session sees, in order; all of them where there is none.
+    pub fn reader(&self, tenant: TenantId, snapshot: Arc<Snapshot>, places: Option<Arc<[u32]>>) -> SessionReader {
+        SessionReader::new(self.reads.clone(), tenant, snapshot, places)
     }
 
     /// Ends a session in the UPDATE state: expunges what it marked, notes what its device saw, and writes its row, in one

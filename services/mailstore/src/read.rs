@@ -187,7 +187,7 @@ impl BodyReader {
         Ok(())
     }
 
-    async fn part(&self, header: &FrameHeader, name: PartName) -> Result<PartReader, Error> {
+    async fn part(&mut self, header: &FrameHeader, name: PartName) -> Result<PartReader, Error> {
         let key = match header.key_version {
             0 => None,
             version => Some(self.keys.get(self.tenant, version).await?.key),

@@ -56,7 +56,7 @@ async fn another_tenant_cannot_read_a_frame() {
     let world = World::new().await;
     let (alice, carol) = (world.account("a", None).await, world.account("b", None).await);
     world.deliver(b"x", &[("alice@a.test", &[alice])]).await;
-    let mut reader = world.pop3.reader(carol.tenant, world.snapshot(alice).await);
+    let mut reader = world.pop3.reader(carol.tenant, world.snapshot(alice).await, None);
     let error = read(&mut reader, 0, Part::Whole).await.unwrap_err();
     assert_eq!(error.kind(), "damaged");
 }

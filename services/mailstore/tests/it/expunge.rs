@@ -53,7 +53,7 @@ async fn expunging_is_one_transaction_and_a_repeat_is_a_no_op() {
     );
     assert_eq!(world.count("SELECT count(*) FROM restante.sessions").await, 2);
     // A session that opened before still reads what it sees.
-    read(&mut world.pop3.reader(alice.tenant, before), 0, mailstore::Part::Whole).await.unwrap();
+    read(&mut world.pop3.reader(alice.tenant, before, None), 0, mailstore::Part::Whole).await.unwrap();
     world.check_counters().await;
 }
 

@@ -31,7 +31,7 @@ fn noise(seed: u64, length: usize) -> String {
 async fn messages_in_sequence_are_on_the_way_before_they_are_asked_for() {
     let world = World::new().await;
     let alice = filled(&world, 12, 1_000).await;
-    let mut reader = world.pop3.reader(alice.tenant, world.snapshot(alice).await);
+    let mut reader = world.pop3.reader(alice.tenant, world.snapshot(alice).await, None);
     let before = world.store.calls(Operation::Get);
     for index in 0..3 {
         read(&mut reader, index, Part::Whole).await.unwrap();
@@ -54,7 +54,7 @@ async fn messages_in_sequence_are_on_the_way_before_they_are_asked_for() {
 async fn a_client_that_jumps_reads_nothing_in_vain() {
     let world = World::with(Settings { frames_octets: 0, ..Settings::default() }, Arc::new(SystemClock)).await;
     let alice = filled(&world, 6, 100).await;
-    let mut reader = world.pop3.reader(alice.tenant, world.snapshot(alice).await);
+    let mut reader = world.pop3.reader(alice.tenant, world.snapshot(alice).await, None);
     let before = world.store.calls(Operation::Get);
     for index in [5, 3, 1, 4, 0, 2] {
         read(&mut reader, index, Part::Whole).await.unwrap();
@@ -83,7 +83,7 @@ async fn neighbours_in_a_segment_are_read_as_one_range() {
     while let Some(verdicts) = sent.join_next().await {
         assert!(is_stored(&verdicts.unwrap()[0]));
     }
-    let mut reader = world.pop3.reader(alice.tenant, world.snapshot(alice).await);
+    let mut reader = world.pop3.reader(alice.tenant, world.snapshot(alice).await, None);
     let before = world.store.calls(Operation::Get);
     for index in 0..31 {
         read(&mut reader, index, Part::Whole).await.unwrap();
@@ -96,14 +96,14 @@ async fn neighbours_in_a_segment_are_read_as_one_range() {
 async fn what_fails_ahead_is_asked_for_again() {
     let world = World::new().await;
     let alice = filled(&world, 4, 100).await;
-    let mut reader = world.pop3.reader(alice.tenant, world.snapshot(alice).await);
+    let mut reader = world.pop3.reader(alice.tenant, world.snapshot(alice).await, None);
     read(&mut reader, 0, Part::Whole).await.unwrap();
     world.store.nth(Operation::Get, 2, Fault::Fail);
     for index in 1..4 {
         read(&mut reader, index, Part::Whole).await.unwrap();
     }
     world.store.always(Operation::Get, Some(Fault::Fail));
-    let mut other = world.pop3.reader(alice.tenant, world.snapshot(alice).await);
+    let mut other = world.pop3.reader(alice.tenant, world.snapshot(alice).await, None);
     assert!(other.open(9, Part::Whole).await.is_none());
     let error = read(&mut other, 0, Part::Head).await.unwrap_err();
     assert!(error.is_temporary());
@@ -115,7 +115,7 @@ async fn both_bounds_hold_reading_ahead_back() {
     let world =
         World::with(Settings { frames_octets: 0, read_ahead, ..Settings::default() }, Arc::new(SystemClock)).await;
     let alice = filled(&world, 10, 2_000).await;
-    let mut reader = world.pop3.reader(alice.tenant, world.snapshot(alice).await);
+    let mut reader = world.pop3.reader(alice.tenant, world.snapshot(alice).await, None);
     let before = world.store.calls(Operation::Get);
     for index in 0..5 {
         read(&mut reader, index, Part::Whole).await.unwrap();
@@ -131,7 +131,7 @@ async fn both_bounds_hold_reading_ahead_back() {
 async fn a_header_alone_is_read_alone_and_lines_only_as_far_as_asked() {
     let world = World::new().await;
     let alice = filled(&world, 2, 200_000).await;
-    let mut reader = world.pop3.reader(alice.tenant, world.snapshot(alice).await);
+    let mut reader = world.pop3.reader(alice.tenant, world.snapshot(alice).await, None);
     let head = read(&mut reader, 0, Part::Head).await.unwrap();
     assert!(head.ends_with(b"\r\n\r\n") && head.len() < 300);
     let before = world.store.calls(Operation::Get);

@@ -112,7 +112,7 @@ impl World {
     pub(crate) async fn read_all(&self, target: Target) -> Vec<Vec<u8>> {
         let snapshot = self.snapshot(target).await;
         let mut all = Vec::new();
-        let mut reader = self.pop3.reader(target.tenant, snapshot.clone());
+        let mut reader = self.pop3.reader(target.tenant, snapshot.clone(), None);
         for (index, message) in snapshot.messages().iter().enumerate() {
             let octets = read(&mut reader, index, Part::Whole).await.unwrap();
             assert_eq!(octets.len() as u64, message.octets.0, "octets as listed");
@@ -123,7 +123,7 @@ impl World {
 
     pub(crate) async fn read(&self, target: Target, index: usize, part: Part) -> Result<Vec<u8>, mailstore::Error> {
         let snapshot = self.snapshot(target).await;
-        read(&mut self.pop3.reader(target.tenant, snapshot), index, part).await
+        read(&mut self.pop3.reader(target.tenant, snapshot, None), index, part).await
     }
 
     pub(crate) async fn sweeper(&self, settings: SweepSettings) -> Sweeper {

@@ -74,7 +74,10 @@ async fn an_account_has_so_many_sessions_and_no_more() {
     let mut first = world.alice().await;
     let mut second = world.client(world.clear).await;
     assert_eq!(second.ask("USER alice@acme.test").await, "+OK now PASS");
-    assert_eq!(second.ask(&format!("PASS {PASSWORD}")).await, "-ERR [IN-USE] too many sessions of this account");
+    assert_eq!(
+        second.ask(&format!("PASS {PASSWORD}")).await,
+        "-ERR [IN-USE] too many sessions of this account (at most 1)"
+    );
     assert_eq!(first.ask("QUIT").await, "+OK bye");
     first.closed().await;
     drop(first);
