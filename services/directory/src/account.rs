@@ -151,7 +151,7 @@ impl Directory {
             .await?
             .ok_or_else(|| Error::no_parent("/address", "domain"))?;
         let salt = Salt::new(&*self.random);
-        let policy = policy_of_domain(&mut look, tenant, &new.address.domain).await?;
+        let policy = EffectivePolicy::of_domain(&mut look, tenant, &new.address.domain).await?;
         drop(look);
         let password = match &new.password {
             Some(password) => Some(self.keep(tenant, password, policy.scram_passwords.then(|| salt.clone())).await?),
@@ -382,33 +382,6 @@ pub(crate) async fn find_locked(
     let account = find(tx, caller, address).await?.filter(|account| account.id == found.id).ok_or(Error::NotFound)?;
     precondition.check(account.version)?;
     Ok(account)
-}
-
-/// What an account's credentials are made by: its salt, and what tenant, domain and account decide.
-pub(crate) async fn salt_and_policy(tx: &mut PgConnection, account: &Account) -> Result<(Salt, EffectivePolicy)> {
-    let (octets, iterations): (Vec<u8>, i32) = sqlx::query_as(
-        "SELECT scram_salt, scram_iterations FROM restante.accounts WHERE tenant_id = $1 AND account_id = $2",
-    )
-    .bind(account.tenant_id.0)
-    .bind(account.id.0)
-    .fetch_one(&mut *tx)
-    .await?;
-    let policy = policy_of_domain(tx, account.tenant_id, &account.address.domain).await?.under(&account.policy);
-    Ok((Salt::of_row(Some(octets), Some(iterations))?, policy))
-}
-
-/// What a tenant and its domain decide.
-async fn policy_of_domain(tx: &mut PgConnection, tenant: TenantId, domain: &DomainName) -> Result<EffectivePolicy> {
-    let (tenant_policy, domain_policy): (Value, Value) = sqlx::query_as(
-        "SELECT t.policy, d.policy FROM restante.domains d JOIN restante.tenants t ON t.tenant_id = d.tenant_id
-          WHERE d.tenant_id = $1 AND d.name = $2",
-    )
-    .bind(tenant.0)
-    .bind(domain.as_str())
-    .fetch_one(tx)
-    .await?;
-    let tenant_policy = Policy::from_json(tenant_policy, "tenants")?;
-    Ok(EffectivePolicy::of([&tenant_policy, &Policy::from_json(domain_policy, "domains")?]))
 }
 
 /// Says that an account's credentials changed: its version grows, and so does what login caches are keyed by.

@@ -8,7 +8,8 @@ use sqlx::PgConnection;
 use sqlx::types::ipnet::IpNet;
 
 use crate::password::{KeptPassword, NewPassword};
-use crate::policy::Level;
+use crate::policy::{EffectivePolicy, Level};
+use crate::scram::Salt;
 use crate::{Caller, Directory, Error, Policy, Precondition, Result, account, password, seal, token, verifier};
 
 /// The column `kind` of a password.
@@ -171,7 +172,8 @@ impl Directory {
                 // Looked for before the hash, which is made outside the transaction that uses it.
                 let mut look = self.begin(caller).await?;
                 let account = account::find(&mut look, caller, address).await?.ok_or(Error::NotFound)?;
-                let (salt, policy) = account::salt_and_policy(&mut look, &account).await?;
+                let policy = EffectivePolicy::of_account(&mut look, &account).await?;
+                let salt = Salt::of_account(&mut look, &account).await?;
                 drop(look);
                 self.keep(account.tenant_id, &password, policy.scram_passwords.then_some(salt)).await?
             }
@@ -214,7 +216,7 @@ impl Directory {
         // SCRAM's keys are made outside the transaction that keeps them.
         let mut look = self.begin(caller).await?;
         let found = account::find(&mut look, caller, address).await?.ok_or(Error::NotFound)?;
-        let (salt, _) = account::salt_and_policy(&mut look, &found).await?;
+        let salt = Salt::of_account(&mut look, &found).await?;
         drop(look);
         let scram = self.scram_keys(found.tenant_id, secret.clone(), salt).await?;
 
@@ -228,8 +230,7 @@ impl Directory {
             return Err(Error::LimitReached("the account has its most app passwords"));
         }
         let (kind, sealed) = if new.legacy {
-            let (_, policy) = account::salt_and_policy(&mut tx, &account).await?;
-            if !policy.legacy_mechanisms {
+            if !EffectivePolicy::of_account(&mut tx, &account).await?.legacy_mechanisms {
                 return Err(Error::invalid("/legacy", "not_allowed", "the domain's policy has no legacy_mechanisms"));
             }
             let of = (account.tenant_id, account.id);

@@ -21,7 +21,7 @@ const SECONDS: [f64; 9] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0]
 
 #[expect(clippy::expect_used, reason = "the name is a constant: a wrong one is seen by the first test")]
 static HASHES: LazyLock<IntCounterVec> = LazyLock::new(|| {
-    let help = "Password hashes: computed, refused because the queue was full, given up after too long a wait.";
+    let help = "Turns at password hashes: computed, nothing to compute, refused because the queue was full, given up after too long a wait.";
     register_int_counter_vec!("restante_password_hashes_total", help, &["outcome"]).expect("a new metric")
 });
 
@@ -109,19 +109,7 @@ impl HashPool {
         patience: Duration,
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let asked = self.clock.monotonic();
-        let permit = match tokio::time::timeout(patience, self.permit(lane)).await {
-            Ok(Some(permit)) => permit,
-            Ok(None) => {
-                HASHES.with_label_values(&["refused"]).inc();
-                return Err(Error::Busy);
-            }
-            Err(_) => {
-                HASHES.with_label_values(&["gave_up"]).inc();
-                return Err(Error::Busy);
-            }
-        };
-        WAIT.observe(self.clock.since(asked).as_secs_f64());
+        let permit = self.permit_within(lane, patience).await?;
         HASHES.with_label_values(&["computed"]).inc();
         let clock = Arc::clone(&self.clock);
         // The permit goes with the work: a caller that gives up does not free its place while the hash is still computed.
@@ -133,6 +121,30 @@ impl HashPool {
             result
         });
         done.await.map_err(|_| Error::Internal("the hashing thread failed"))?
+    }
+
+    /// Waits for a turn and does nothing with it: so that who has nothing to be hashed is told to come again as others are.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], as [`HashPool::run`].
+    pub(crate) async fn pass(&self, lane: Lane, patience: Duration) -> Result<()> {
+        drop(self.permit_within(lane, patience).await?);
+        HASHES.with_label_values(&["nothing"]).inc();
+        Ok(())
+    }
+
+    async fn permit_within(&self, lane: Lane, patience: Duration) -> Result<Permit> {
+        let asked = self.clock.monotonic();
+        let outcome = match tokio::time::timeout(patience, self.permit(lane)).await {
+            Ok(Some(permit)) => {
+                WAIT.observe(self.clock.since(asked).as_secs_f64());
+                return Ok(permit);
+            }
+            Ok(None) => "refused",
+            Err(_) => "gave_up",
+        };
+        HASHES.with_label_values(&[outcome]).inc();
+        Err(Error::Busy)
     }
 
     /// Nothing: there is no room in the queue.

@@ -250,7 +250,10 @@ impl LookedUp {
     ///
     /// # Errors
     /// Trouble of ours only.
-    pub async fn password(self, secret: &Secret) -> Result<LoginOutcome> {
+    pub async fn password(mut self, secret: &Secret) -> Result<LoginOutcome> {
+        // Again: failures that were counted since the name was looked up hold too.
+        let now = self.directory.clock.monotonic();
+        self.wait = self.wait.or_else(|| self.directory.logins.slow_down.wait(self.network, self.key, now));
         match self.prove(secret).await {
             Ok(Some(proved)) => self.accept(&proved).await,
             Ok(None) => {

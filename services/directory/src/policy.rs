@@ -11,8 +11,12 @@ use serde_json::Value;
 use crate::error::inconsistent;
 use crate::{Error, FieldError, Result};
 
+mod change;
+mod effective;
 mod trust;
 
+pub use change::PolicyChange;
+pub use effective::EffectivePolicy;
 pub use trust::{AddressClaim, ClientCa, OauthIssuer};
 
 /// The longest retention, in days: partitions are made so far ahead.
@@ -167,75 +171,6 @@ pub struct Policy {
     pub client_ca: Option<ClientCa>,
 }
 
-/// A merge patch of a policy (RFC 7396): `None` leaves a key, `Some(None)` leaves it to the next wider level.
-#[derive(Debug, Clone, Default)]
-#[expect(missing_docs, reason = "each is the field of Policy of the same name")]
-pub struct PolicyChange {
-    pub over_quota: Option<Option<OverQuota>>,
-    pub retention_days: Option<Option<u32>>,
-    pub view: Option<Option<View>>,
-    pub dele: Option<Option<Dele>>,
-    pub exclusive: Option<Option<bool>>,
-    pub login_delay_seconds: Option<Option<u32>>,
-    pub expire_days: Option<Option<Expire>>,
-    pub scram_passwords: Option<Option<bool>>,
-    pub legacy_mechanisms: Option<Option<bool>>,
-    pub utf8: Option<Option<Utf8>>,
-    pub per_account: Option<Option<u32>>,
-    pub per_tenant: Option<Option<u32>>,
-    pub per_address: Option<Option<u32>>,
-    pub oauth: Option<Option<OauthIssuer>>,
-    pub client_ca: Option<Option<ClientCa>>,
-}
-
-impl PolicyChange {
-    /// Leaves everything to the next wider level (`"policy": null`).
-    pub fn reset() -> Self {
-        Self {
-            over_quota: Some(None),
-            retention_days: Some(None),
-            view: Some(None),
-            dele: Some(None),
-            exclusive: Some(None),
-            login_delay_seconds: Some(None),
-            expire_days: Some(None),
-            scram_passwords: Some(None),
-            legacy_mechanisms: Some(None),
-            utf8: Some(None),
-            per_account: Some(None),
-            per_tenant: Some(None),
-            per_address: Some(None),
-            oauth: Some(None),
-            client_ca: Some(None),
-        }
-    }
-
-    /// What becomes of a policy.
-    pub fn apply(self, before: Policy) -> Policy {
-        let sessions = SessionsPolicy {
-            per_account: self.per_account.unwrap_or(before.sessions.per_account),
-            per_tenant: self.per_tenant.unwrap_or(before.sessions.per_tenant),
-            per_address: self.per_address.unwrap_or(before.sessions.per_address),
-        };
-        Policy {
-            version: before.version,
-            over_quota: self.over_quota.unwrap_or(before.over_quota),
-            retention_days: self.retention_days.unwrap_or(before.retention_days),
-            view: self.view.unwrap_or(before.view),
-            dele: self.dele.unwrap_or(before.dele),
-            exclusive: self.exclusive.unwrap_or(before.exclusive),
-            login_delay_seconds: self.login_delay_seconds.unwrap_or(before.login_delay_seconds),
-            expire_days: self.expire_days.unwrap_or(before.expire_days),
-            scram_passwords: self.scram_passwords.unwrap_or(before.scram_passwords),
-            legacy_mechanisms: self.legacy_mechanisms.unwrap_or(before.legacy_mechanisms),
-            utf8: self.utf8.unwrap_or(before.utf8),
-            sessions,
-            oauth: self.oauth.unwrap_or(before.oauth),
-            client_ca: self.client_ca.unwrap_or(before.client_ca),
-        }
-    }
-}
-
 impl Policy {
     /// Refuses what is out of range, and what this level does not decide.
     pub(crate) fn check(&self, level: Level) -> Result<()> {
@@ -321,56 +256,6 @@ impl Policy {
     }
 }
 
-/// What holds for one login.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct EffectivePolicy {
-    /// What the session sees.
-    pub view: View,
-    /// What DELE does.
-    pub dele: Dele,
-    /// Whether the maildrop is leased.
-    pub exclusive: bool,
-    /// Seconds between two logins; 0: none.
-    pub login_delay_seconds: u32,
-    /// What EXPIRE says.
-    pub expire: Expire,
-    /// Whether SCRAM works with the account's password.
-    pub scram_passwords: bool,
-    /// Whether mechanisms with recoverable secrets work.
-    pub legacy_mechanisms: bool,
-    /// What a client without UTF8 gets.
-    pub utf8: Utf8,
-    /// The most sessions at once; `None` leaves it to the service's configuration.
-    pub sessions: SessionsPolicy,
-}
-
-impl EffectivePolicy {
-    /// The defaults under these, the widest first.
-    pub fn of<'a>(policies: impl IntoIterator<Item = &'a Policy>) -> Self {
-        policies.into_iter().fold(Self::default(), Self::under)
-    }
-
-    /// What a narrower policy makes of it.
-    #[must_use]
-    pub fn under(self, narrower: &Policy) -> Self {
-        Self {
-            view: narrower.view.unwrap_or(self.view),
-            dele: narrower.dele.unwrap_or(self.dele),
-            exclusive: narrower.exclusive.unwrap_or(self.exclusive),
-            login_delay_seconds: narrower.login_delay_seconds.unwrap_or(self.login_delay_seconds),
-            expire: narrower.expire_days.unwrap_or(self.expire),
-            scram_passwords: narrower.scram_passwords.unwrap_or(self.scram_passwords),
-            legacy_mechanisms: narrower.legacy_mechanisms.unwrap_or(self.legacy_mechanisms),
-            utf8: narrower.utf8.unwrap_or(self.utf8),
-            sessions: SessionsPolicy {
-                per_account: narrower.sessions.per_account.or(self.sessions.per_account),
-                per_tenant: narrower.sessions.per_tenant.or(self.sessions.per_tenant),
-                per_address: narrower.sessions.per_address.or(self.sessions.per_address),
-            },
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -432,24 +317,5 @@ mod tests {
         assert_eq!(faults(&all, Level::Domain).len(), 3);
         assert_eq!(faults(&all, Level::Account).len(), 5);
         assert_eq!(faults(&all, Level::Credential).len(), 10);
-    }
-
-    #[test]
-    fn the_narrower_decides() {
-        let tenant = policy(json!({"view": {"last_days": 30}, "dele": "hide", "exclusive": true}));
-        let domain = policy(json!({"exclusive": false, "expire_days": 90}));
-        let account = policy(json!({"expire_days": "never"}));
-        let credential = policy(json!({"view": "new_for_device"}));
-        let effective = EffectivePolicy::of([&tenant, &domain, &account, &credential]);
-        let expected = EffectivePolicy { view: View::NewForDevice, dele: Dele::Hide, ..EffectivePolicy::default() };
-        assert_eq!(effective, expected);
-    }
-
-    #[test]
-    fn a_patch_changes_what_it_names() {
-        let before = policy(json!({"over_quota": "defer", "dele": "hide"}));
-        let change = PolicyChange { over_quota: Some(None), utf8: Some(Some(Utf8::Refuse)), ..PolicyChange::default() };
-        assert_eq!(change.apply(before.clone()).to_json(), json!({"dele": "hide", "utf8": "refuse"}));
-        assert_eq!(PolicyChange::reset().apply(before), Policy::default());
     }
 }

@@ -7,9 +7,10 @@ use std::num::NonZeroU32;
 use mail_types::{Random, Secret};
 use runtime::keys::MasterKeys;
 use sasl::{ScramHash, ScramKeys};
+use sqlx::PgConnection;
 
 use crate::error::inconsistent;
-use crate::{Result, token};
+use crate::{Account, Result, token};
 
 /// The iteration count of new accounts, which is the column's default (RFC 7677 section 4: at least 4096).
 const ITERATIONS: NonZeroU32 = NonZeroU32::MIN.saturating_add(4095);
@@ -44,6 +45,18 @@ impl Salt {
             (Some(octets), Some(iterations)) => Ok(Self { octets, iterations }),
             _ => Err(inconsistent("accounts", "scram_salt")),
         }
+    }
+
+    /// Of an account that there is.
+    pub(crate) async fn of_account(tx: &mut PgConnection, account: &Account) -> Result<Self> {
+        let (octets, iterations): (Vec<u8>, i32) = sqlx::query_as(
+            "SELECT scram_salt, scram_iterations FROM restante.accounts WHERE tenant_id = $1 AND account_id = $2",
+        )
+        .bind(account.tenant_id.0)
+        .bind(account.id.0)
+        .fetch_one(tx)
+        .await?;
+        Self::of_row(Some(octets), Some(iterations))
     }
 
     /// Of a name that is no account's. Under the oldest master key: a new one changes no account's salt, so it must not change

@@ -34,15 +34,14 @@ pub struct ServerTls {
     acceptor: TlsAcceptor,
     /// The hash of our certificate (RFC 5929 section 4.1).
     server_end_point: Option<Arc<[u8]>>,
+    /// Where certificate and key are.
+    files: Arc<(PathBuf, PathBuf)>,
 }
 
 /// Whether clients are asked for a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClientCertificates {
-    /// They are not: some mail clients bother people about it.
+enum ClientCertificates {
     NotAsked,
-    /// They are, and need not have one. TLS makes sure that the client has the certificate's key; whom the certificate is from is
-    /// for the protocol to decide, by [`TlsFacts::client_certificates`].
     Asked,
 }
 
@@ -78,8 +77,14 @@ impl ServerTls {
         Self::from_files_with(certificate, key, ClientCertificates::NotAsked)
     }
 
-    /// From a certificate chain and its key, in PEM.
-    pub fn from_files_with(certificate: &Path, key: &Path, clients: ClientCertificates) -> Result<Self, TlsError> {
+    /// The same certificate for a listener that asks clients for theirs, which they need not have. TLS makes sure that a client has
+    /// its certificate's key; whom the certificate is from is for the protocol to decide, by
+    /// [`TlsFacts::client_certificates`]. Reads the files again.
+    pub fn asking_clients(&self) -> Result<Self, TlsError> {
+        Self::from_files_with(&self.files.0, &self.files.1, ClientCertificates::Asked)
+    }
+
+    fn from_files_with(certificate: &Path, key: &Path, clients: ClientCertificates) -> Result<Self, TlsError> {
         let file = |path: &Path, reason: String| TlsError::File { path: path.to_owned(), reason };
         let chain = CertificateDer::pem_file_iter(certificate)
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
@@ -105,17 +110,13 @@ impl ServerTls {
         let mut config = builder.with_single_cert(chain, private_key).map_err(pair)?;
         // Resumption without memory for each session: mail clients come back every few minutes.
         config.ticketer = aws_lc_rs::Ticketer::new().map_err(pair)?;
-        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), server_end_point })
+        let files = Arc::new((certificate.to_owned(), key.to_owned()));
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), server_end_point, files })
     }
 
     /// From `cert.pem` and `key.pem` in a directory; clients are not asked for theirs.
     pub fn from_directory(directory: &Path) -> Result<Self, TlsError> {
-        Self::from_directory_with(directory, ClientCertificates::NotAsked)
-    }
-
-    /// From `cert.pem` and `key.pem` in a directory.
-    pub fn from_directory_with(directory: &Path, clients: ClientCertificates) -> Result<Self, TlsError> {
-        Self::from_files_with(&directory.join("cert.pem"), &directory.join("key.pem"), clients)
+        Self::from_files(&directory.join("cert.pem"), &directory.join("key.pem"))
     }
 
     /// What is known of a connection that this has accepted; nothing of one without TLS.

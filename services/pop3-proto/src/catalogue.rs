@@ -14,18 +14,20 @@ use crate::response::{Failure, LoginRefusal, Refused, SessionLimit};
 /// A language of the texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Language {
-    /// Until the client chooses another one (`i-default`, RFC 2277 section 4.5).
+    /// Until the client chooses another one: English in ASCII, for whom no language was agreed on (RFC 2277 section 4.5).
     #[default]
-    English = 0,
-    German = 1,
+    Default,
+    English,
+    German,
 }
 
 impl Language {
-    pub(crate) const ALL: [Self; 2] = [Self::English, Self::German];
+    pub(crate) const ALL: [Self; 3] = [Self::Default, Self::English, Self::German];
 
     /// The tag (RFC 5646).
     pub(crate) const fn tag(self) -> &'static str {
         match self {
+            Self::Default => "i-default",
             Self::English => "en",
             Self::German => "de",
         }
@@ -34,19 +36,21 @@ impl Language {
     /// How the language calls itself.
     pub(crate) const fn name(self) -> &'static str {
         match self {
+            Self::Default => "English, the default",
             Self::English => "English",
             Self::German => "Deutsch",
         }
     }
 
     /// The language for a basic language range: that of the range, or of what is left of it without its last subtags (lookup,
-    /// RFC 4647 section 3.4). `*` is the default.
+    /// RFC 4647 section 3.4). For `*` the server chooses.
     pub(crate) fn for_range(range: &[u8]) -> Option<Self> {
-        if range == b"*" || range.eq_ignore_ascii_case(b"i-default") {
-            return Some(Self::default());
+        if range == b"*" {
+            return Some(Self::English);
         }
+        let tagged = |tag: &[u8]| Self::ALL.into_iter().find(|one| one.tag().as_bytes().eq_ignore_ascii_case(tag));
         let primary = range.split(|&octet| octet == b'-').next()?;
-        Self::ALL.into_iter().find(|language| language.tag().as_bytes().eq_ignore_ascii_case(primary))
+        tagged(range).or_else(|| tagged(primary))
     }
 }
 
@@ -103,7 +107,7 @@ impl Text {
         }
     }
 
-    /// In the order of [`Language::ALL`].
+    /// In English and in German.
     const fn texts(self) -> [&'static str; 2] {
         match self {
             Self::Capabilities => ["capabilities follow", "Fähigkeiten folgen"],
@@ -364,7 +368,8 @@ mod tests {
             ("de-AT", Some(Language::German)),
             ("de-Latn-DE", Some(Language::German)),
             ("*", Some(Language::English)),
-            ("i-default", Some(Language::English)),
+            ("I-default", Some(Language::Default)),
+            ("i", None),
             ("fr", None),
             ("den", None),
             ("", None),

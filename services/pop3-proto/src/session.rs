@@ -322,8 +322,12 @@ impl Session {
         }
     }
 
-    /// How many octets may be given to [`Session::input`] now. Never 0 after [`Next::NeedInput`].
+    /// How many octets may be given to [`Session::input`] now. Never 0 after [`Next::NeedInput`]; 0 once STLS was accepted: what
+    /// the client sends then is its handshake.
     pub fn input_room(&self) -> usize {
+        if matches!(self.state, State::StartingTls) {
+            return 0;
+        }
         INPUT_LIMIT.saturating_sub(self.input.len())
     }
 
@@ -377,7 +381,10 @@ impl Session {
         }
         let (state, effect) = match self.take_state() {
             State::Closed | State::Waiting(_) => return Next::Close,
-            State::StartingTls => return Next::Effect(Effect::StartTls),
+            State::StartingTls => {
+                self.state = State::StartingTls;
+                return Next::Effect(Effect::StartTls);
+            }
             State::Listing(maildrop, listed) => {
                 (listed.go_on(maildrop, self.terms.settings.max_output, &mut self.responses), None)
             }

@@ -189,3 +189,12 @@ fn an_answer_that_nobody_asked_for_closes() {
     assert_eq!(session.next(), Next::Close);
     assert!(!session.has_output());
 }
+
+/// The client's handshake may come as soon as the answer to STLS is on its way: the session must not swallow it.
+#[test]
+fn what_follows_stls_is_left_to_tls() {
+    let mut session = session(Place::Clear);
+    assert_eq!(follow(&mut session, "STLS\r\n"), Some(Next::Effect(Effect::StartTls)));
+    assert_eq!(session.input_room(), 0);
+    assert_eq!(session.next(), Next::Effect(Effect::StartTls), "until the driver does it");
+}

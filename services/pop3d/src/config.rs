@@ -107,6 +107,9 @@ pub enum ConfigError {
     /// Nothing would work.
     #[error("pop3.{0} must not be 0")]
     Zero(&'static str),
+    /// The certificate cannot be used to ask clients for theirs.
+    #[error("pop3.client_certificates: {0}")]
+    ClientCertificates(String),
     /// Outside of what the standards or this program can do.
     #[error("pop3.{key} must be from {least} to {most}")]
     OutOfRange {

@@ -82,6 +82,13 @@ impl Server {
     ) -> Result<Self, ConfigError> {
         config.check()?;
         let protocol = config.protocol();
+        let tls = match tls {
+            Some(tls) if config.client_certificates => {
+                let asking = tls.asking_clients();
+                Some(asking.map_err(|error| ConfigError::ClientCertificates(error.to_string()))?)
+            }
+            tls => tls,
+        };
         let sessions = SessionLimits::new(config.session_limits());
         let host = config.host.0.clone();
         let heart = heart::Heart::new(mailstore.clone(), &*random, host.to_string());

@@ -92,10 +92,7 @@ impl Begun {
         };
         let nonce = attributes.next().and_then(|second| second.strip_prefix("r="));
         let nonce = nonce.filter(|nonce| is_nonce(nonce)).ok_or(SaslError::Malformed)?;
-        // Other extensions may be ignored.
-        if !attributes.all(is_attribute) {
-            return Err(SaslError::Malformed);
-        }
+        check_extensions(attributes)?;
         if header.authzid.is_some_and(|authzid| authzid != login) {
             return Err(SaslError::ActsForAnother);
         }
@@ -180,9 +177,10 @@ impl Salted {
         let binding = attributes.next().and_then(|first| first.strip_prefix("c="));
         let binding = binding.and_then(|binding| STANDARD.decode(binding).ok()).ok_or(SaslError::Malformed)?;
         let nonce = attributes.next().and_then(|second| second.strip_prefix("r="));
-        if nonce != Some(self.nonce.as_str()) || !attributes.all(is_attribute) {
+        if nonce != Some(self.nonce.as_str()) {
             return Err(SaslError::Malformed);
         }
+        check_extensions(attributes)?;
         if binding != self.binding {
             return Err(SaslError::BindingMismatch);
         }
@@ -209,6 +207,15 @@ impl Salted {
 /// Printable and without a comma (RFC 5802 section 7).
 fn is_nonce(nonce: &str) -> bool {
     (1..=MAX_NONCE).contains(&nonce.len()) && nonce.bytes().all(|octet| octet.is_ascii_graphic() && octet != b',')
+}
+
+/// Extensions are not looked at, but for the one that must be understood, wherever it is (RFC 5802 section 5.1).
+fn check_extensions<'a>(mut attributes: impl Iterator<Item = &'a str>) -> Result<(), SaslError> {
+    attributes.try_for_each(|attribute| match attribute {
+        mandatory if mandatory.starts_with("m=") => Err(SaslError::ExtensionUnknown),
+        optional if is_attribute(optional) => Ok(()),
+        _ => Err(SaslError::Malformed),
+    })
 }
 
 /// `ALPHA "=" value` (RFC 5802 section 7), as extensions are.

@@ -1,9 +1,8 @@
 //! A secret that was sent in clear, against the credentials of an account.
 
-use std::sync::Arc;
-
 use super::{APP_PASSWORD, Candidate, Error, LEGACY_APP_PASSWORD, LookedUp, PASSWORD, Result, Secret, prep, token};
-use crate::verifier;
+use crate::hash_pool::Lane;
+use crate::{MAX_PASSWORD_OCTETS, verifier};
 
 impl LookedUp {
     /// The credential that the secret is the one of. App passwords first: they cost next to nothing, and nobody can guess them.
@@ -19,8 +18,15 @@ impl LookedUp {
         if self.wait.is_some() {
             return Ok(None);
         }
+        // None that long was ever set; some hashes of other servers take the square of the length.
+        if secret.expose().len() > MAX_PASSWORD_OCTETS {
+            return Ok(None);
+        }
         let passwords: Vec<_> =
             self.candidates().map(|(_, candidate)| candidate).filter(|candidate| candidate.kind == PASSWORD).collect();
+        if passwords.is_empty() {
+            self.try_nothing(secret).await?;
+        }
         for candidate in passwords {
             for spelling in prep::spellings(secret) {
                 if self.is_password(candidate, &spelling).await? {
@@ -30,6 +36,18 @@ impl LookedUp {
             }
         }
         Ok(None)
+    }
+
+    /// There is no such account, or it has no password: nothing is hashed, but it is told to come again when others are, and
+    /// the same secret again is known to be wrong, as theirs.
+    async fn try_nothing(&self, secret: &Secret) -> Result<()> {
+        let logins = &self.directory.logins;
+        let fingerprint = logins.proved.fingerprint(&[b"nobody", &self.key.unwrap_or_default(), secret.expose()])?;
+        if logins.proved.is_right(&fingerprint, self.directory.clock.monotonic()).is_none() {
+            logins.hashes.pass(self.lane(), logins.patience).await?;
+            logins.proved.learn(fingerprint, false, self.directory.clock.monotonic());
+        }
+        Ok(())
     }
 
     /// Whether it is the password: known since lately, or computed now.
@@ -89,8 +107,11 @@ impl LookedUp {
 
     /// Runs what is too much for the reactor, in the lane of this client.
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T> {
-        let lane = (self.network, self.account.as_ref().map(|account| account.tenant));
-        let logins = Arc::clone(&self.directory.logins);
-        logins.hashes.run(lane, logins.patience, work).await
+        let logins = &self.directory.logins;
+        logins.hashes.run(self.lane(), logins.patience, work).await
+    }
+
+    fn lane(&self) -> Lane {
+        (self.network, self.account.as_ref().map(|account| account.tenant))
     }
 }

@@ -8,6 +8,7 @@ use directory::{
 };
 use mail_types::{Clock as _, Secret, SystemClock};
 use runtime::database::DbRole;
+use sasl::{Material, ScramHash};
 use testkit::FakeClock;
 
 use crate::support::{World, address, platform};
@@ -88,6 +89,27 @@ async fn a_hash_of_another_server_becomes_ours_at_the_next_login() {
 }
 
 #[tokio::test]
+async fn a_hash_is_replaced_only_by_who_knows_it() {
+    let world = World::new().await;
+    let acme = world.tenant("acme").await;
+    let alice = world.account(ALICE, Some("correct horse")).await;
+    let (kept, _) = verifier(&world).await;
+    let rehash = async |role, old: String| -> sqlx::Result<bool> {
+        sqlx::query_scalar("SELECT restante.pop3_rehash_1($1, $2, 1, $3, 'new', NULL, NULL)")
+            .bind(acme.id.0)
+            .bind(alice.id.0)
+            .bind(old)
+            .fetch_one(&world.database.pool(role).await)
+            .await
+    };
+    assert!(!rehash(DbRole::Pop3, "guess".to_owned()).await.unwrap());
+    assert!(!rehash(DbRole::Pop3, String::new()).await.unwrap());
+    assert!(rehash(DbRole::Lmtp, kept.clone()).await.is_err(), "frontends of mail transfer have no business here");
+    assert_eq!(verifier(&world).await.0, kept);
+    assert!(rehash(DbRole::Pop3, kept).await.unwrap());
+}
+
+#[tokio::test]
 async fn scram_keys_of_a_password_come_with_the_policy() {
     let world = World::new().await;
     world.tenant("acme").await;
@@ -115,6 +137,14 @@ async fn who_finds_no_place_is_told_to_come_again() {
     let (right, wrong) = tokio::join!(one.password(&right), other.password(&wrong));
     assert!(matches!(right.unwrap(), LoginOutcome::Accepted(_)));
     assert_eq!(wrong.unwrap(), LoginOutcome::Refused(Refusal::Busy));
+
+    // Nobody learns from that who has an account.
+    let (one, other) =
+        (pop3.look_up(None, ALICE, None).await.unwrap(), pop3.look_up(None, "nobody@acme.test", None).await.unwrap());
+    let guess = Secret::from("another guess");
+    let (known, unknown) = tokio::join!(one.password(&guess), other.password(&guess));
+    assert_eq!(known.unwrap(), LoginOutcome::Refused(Refusal::WrongCredentials));
+    assert_eq!(unknown.unwrap(), LoginOutcome::Refused(Refusal::Busy));
 }
 
 #[tokio::test]
@@ -150,6 +180,19 @@ async fn who_guesses_is_slowed_down_and_nobody_else() {
     assert!(matches!(from(&pop3, "233.252.0.1", ALICE, &right).await, LoginOutcome::Accepted(_)), "also elsewhere");
     let app_password = from(&pop3, "198.51.100.1", ALICE, &phone.secret).await;
     assert!(matches!(app_password, LoginOutcome::Accepted(_)), "nobody guesses those");
+    let policy = PolicyChange { scram_passwords: Some(Some(true)), ..PolicyChange::default() };
+    world.set_domain_policy("acme.test", policy).await;
+    assert!(matches!(from(&pop3, "192.0.2.1", ALICE, &right).await, LoginOutcome::Accepted(_)), "makes its keys");
+    let keys = async |peer: &str| {
+        let looked_up = pop3.look_up(Some(peer.parse().unwrap()), ALICE, None).await.unwrap();
+        looked_up.account(Material::Scram(ScramHash::Sha256)).keys.len()
+    };
+    assert_eq!(keys("192.0.2.1").await, 2);
+    assert_eq!(keys("203.0.113.1").await, 2);
+    for guess in ["a third guess", "a fourth one"] {
+        from(&pop3, "203.0.113.1", ALICE, &Secret::from(guess)).await;
+    }
+    assert_eq!(keys("203.0.113.1").await, 1, "the app password's");
 }
 
 #[tokio::test]

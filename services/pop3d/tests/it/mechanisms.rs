@@ -1,12 +1,18 @@
 //! Every way to prove oneself, end to end: the client's side is computed here.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use directory::Policy;
+use directory::{ClientCa, Policy};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use mail_types::{DomainName, Secret};
 use md5::{Digest as _, Md5};
 use sha2::Sha256;
 use tokio::io::{AsyncRead, AsyncWrite};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair, SanType,
+    string::Ia5String,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::support::{Client, PASSWORD, config, world, world_with};
 
@@ -154,4 +160,46 @@ async fn login_names_come_in_several_forms() {
     let mut client = world.tls_client("localhost").await;
     assert_eq!(client.ask("USER alice").await, "+OK now PASS");
     assert_eq!(client.ask(&format!("PASS {PASSWORD}")).await, NONE);
+}
+
+type Issuer = CertifiedIssuer<'static, KeyPair>;
+
+fn authority() -> Issuer {
+    let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
+
+fn certificate(issuer: &Issuer, address: &str) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+    let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
+    params.subject_alt_names = vec![SanType::Rfc822Name(Ia5String::try_from(address).unwrap())];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.signed_by(&key, issuer).unwrap();
+    (certificate.der().clone(), PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+}
+
+#[tokio::test]
+async fn a_certificate_of_the_tenants_authority_is_a_login() {
+    let (trusted, other) = (authority(), authority());
+    let policy = Policy { client_ca: Some(ClientCa { pem: trusted.pem() }), ..Policy::default() };
+    let world = world_with(pop3d::Config { client_certificates: true, ..config() }, policy).await;
+    for (issuer, address, answer) in [
+        (&trusted, ALICE, NONE),
+        (&trusted, "nobody@acme.test", WRONG),
+        (&trusted, "alice@other.test", WRONG),
+        (&other, ALICE, WRONG),
+    ] {
+        let stream = tokio::net::TcpStream::connect(world.tls).await.unwrap();
+        let stream = world.handshake_as(Some(certificate(issuer, address)), "localhost", stream).await.unwrap();
+        let mut client = Client(tokio::io::BufReader::new(stream));
+        client.line().await;
+        assert!(client.lines("CAPA").await.iter().any(|line| line.contains(" EXTERNAL ")));
+        assert_eq!(client.ask(&format!("AUTH EXTERNAL {}", STANDARD.encode("bob@acme.test"))).await, WRONG);
+        assert_eq!(client.ask("AUTH EXTERNAL =").await, answer, "{address}");
+    }
+    // A client without one can log in as ever.
+    let mut client = world.tls_client("localhost").await;
+    assert_eq!(client.ask("AUTH EXTERNAL =").await, "-ERR unknown authentication mechanism");
+    client.log_in().await;
 }

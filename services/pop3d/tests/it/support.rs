@@ -19,7 +19,7 @@ use rustls::{
     DigitallySignedStruct, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _},
 };
 use tempfile::TempDir;
 use testkit::{FakeClock, FaultyStore, TestDatabase};
@@ -230,14 +230,27 @@ impl World {
 
     /// The same, asking for a server name. Any certificate will do: only the server's is there.
     pub(crate) async fn handshake_for(&self, name: &str, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
+        self.handshake_as(None, name, stream).await
+    }
+
+    /// The same with a certificate of the client's own.
+    pub(crate) async fn handshake_as(
+        &self,
+        own: Option<(CertificateDer<'static>, PrivateKeyDer<'static>)>,
+        name: &str,
+        stream: TcpStream,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let certificate = CertificateDer::from_pem_file(self.files.path().join("tls/cert.pem")).unwrap();
         let tls = rustls::ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
             .unwrap()
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Pinned { certificate, provider }))
-            .with_no_client_auth();
+            .with_custom_certificate_verifier(Arc::new(Pinned { certificate, provider }));
+        let tls = match own {
+            None => tls.with_no_client_auth(),
+            Some((certificate, key)) => tls.with_client_auth_cert(vec![certificate], key).unwrap(),
+        };
         let name = ServerName::try_from(name.to_owned()).unwrap();
         TlsConnector::from(Arc::new(tls)).connect(name, stream).await
     }

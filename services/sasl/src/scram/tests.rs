@@ -145,6 +145,8 @@ fn a_final_message_has_a_form() {
     ] {
         check_last(&malformed, SaslError::Malformed);
     }
+    check_last(&format!("c=biws,{nonce},m=must,{proof}"), SaslError::ExtensionUnknown);
+    check_last(&format!("c=biws,{nonce},x=may,m=must,{proof}"), SaslError::ExtensionUnknown);
     check_last(&format!("c=eSws,{nonce},{proof}"), SaslError::BindingMismatch);
     check_last(&format!("c=,{nonce},{proof}"), SaslError::BindingMismatch);
 }
@@ -181,6 +183,7 @@ fn a_first_message_has_a_form() {
     check_first(b"n,,n=user,r=abc,x=ignored,y=too", Ok("user"));
     check_first(b"n,a=other,n=user,r=abc", Err(SaslError::ActsForAnother));
     check_first(b"n,,m=must,n=user,r=abc", Err(SaslError::ExtensionUnknown));
+    check_first(b"n,,n=user,r=abc,m=must", Err(SaslError::ExtensionUnknown));
     check_first(b"n,,n=us\x07er,r=abc", Err(SaslError::LoginName));
     for malformed in [
         &b""[..],

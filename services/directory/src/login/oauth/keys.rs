@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jsonwebtoken::jwk::{Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
+use jsonwebtoken::jwk::{Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use mail_types::Clock;
 use tokio::sync::Mutex;
@@ -24,11 +24,11 @@ const PAUSE: Duration = Duration::from_secs(30);
 /// How long a fetch may take: a login waits for it.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// The largest answer, in octets.
-const MAX_OCTETS: usize = 256 * 1024;
+const MAX_OCTETS: usize = 64 * 1024;
 /// The most keys that a token without a key's name is tried with.
 const MAX_TRIED: usize = 8;
-/// The most issuers.
-const MAX_ISSUERS: usize = 10_000;
+/// The most issuers whose keys are kept.
+const MAX_ISSUERS: usize = 1000;
 
 /// What a fetch comes to: the octets of the answer's body, or why there are none.
 pub type JwksFuture<'a> =
@@ -52,9 +52,31 @@ pub(crate) struct KeySets {
 
 #[derive(Debug, Default)]
 struct KeySet {
-    keys: Vec<Jwk>,
+    keys: Vec<Key>,
     fetched: Option<Instant>,
     tried: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Key {
+    id: Option<String>,
+    /// The only one that it is for, if it says so.
+    algorithm: Option<Algorithm>,
+    key: DecodingKey,
+}
+
+impl Key {
+    /// A key for signatures, of a kind that is known.
+    fn of(jwk: &Jwk) -> Option<Self> {
+        let algorithm = match jwk.common.key_algorithm {
+            Some(algorithm) => Some(Algorithm::try_from(algorithm).ok()?),
+            None => None,
+        };
+        let is_for_signatures =
+            jwk.common.public_key_use.as_ref().is_none_or(|usage| *usage == PublicKeyUse::Signature);
+        let key = DecodingKey::from_jwk(jwk).ok().filter(|_| is_for_signatures)?;
+        Some(Self { id: jwk.common.key_id.clone(), algorithm, key })
+    }
 }
 
 impl KeySets {
@@ -77,16 +99,16 @@ impl KeySets {
                     set.keys = keys;
                     set.fetched = Some(self.clock.monotonic());
                 }
-                Err(cause) => tracing::warn!(cause, "an issuer's keys could not be fetched"),
+                Err(cause) => tracing::warn!(url, cause, "an issuer's keys could not be fetched"),
             }
         }
         if set.fetched.is_none_or(|at| self.clock.since(at) >= USABLE) {
             return Err(Error::IssuerUnavailable);
         }
-        Ok(set.matching(id, algorithm).take(MAX_TRIED).filter_map(|key| DecodingKey::from_jwk(key).ok()).collect())
+        Ok(set.matching(id, algorithm).take(MAX_TRIED).map(|key| key.key.clone()).collect())
     }
 
-    async fn fetched(&self, url: &str) -> Result<Vec<Jwk>, &'static str> {
+    async fn fetched(&self, url: &str) -> Result<Vec<Key>, &'static str> {
         let body = tokio::time::timeout(PATIENCE, self.fetch.fetch(url)).await.map_err(|_| "it took too long")?;
         let body = body.map_err(|_| "the request failed")?;
         if body.len() > MAX_OCTETS {
@@ -95,22 +117,16 @@ impl KeySets {
         // One by one: a key of a kind that nobody knows yet does not spoil the others.
         let document: serde_json::Value = serde_json::from_slice(&body).map_err(|_| "the answer is no JSON")?;
         let keys = document.get("keys").and_then(serde_json::Value::as_array).ok_or("the answer has no keys")?;
-        let set = JwkSet { keys: keys.iter().filter_map(|key| serde_json::from_value(key.clone()).ok()).collect() };
-        Ok(set.keys)
+        let parsed = keys.iter().filter_map(|key| serde_json::from_value::<Jwk>(key.clone()).ok());
+        Ok(parsed.filter_map(|key| Key::of(&key)).collect())
     }
 }
 
 impl KeySet {
-    fn matching<'a>(&'a self, id: Option<&'a str>, algorithm: Algorithm) -> impl Iterator<Item = &'a Jwk> {
+    fn matching<'a>(&'a self, id: Option<&'a str>, algorithm: Algorithm) -> impl Iterator<Item = &'a Key> {
         self.keys.iter().filter(move |key| {
-            let is_named = id.is_none_or(|id| key.common.key_id.as_deref() == Some(id));
-            let is_for_signatures =
-                key.common.public_key_use.as_ref().is_none_or(|usage| *usage == PublicKeyUse::Signature);
-            is_named && is_for_signatures && key.common.key_algorithm.is_none_or(|of| is_same(of, algorithm))
+            let is_named = id.is_none_or(|id| key.id.as_deref() == Some(id));
+            is_named && key.algorithm.is_none_or(|only| only == algorithm) && key.key.family() == algorithm.family()
         })
     }
-}
-
-fn is_same(of: KeyAlgorithm, algorithm: Algorithm) -> bool {
-    Algorithm::try_from(of).is_ok_and(|of| of == algorithm)
 }
