@@ -209,7 +209,7 @@ async fn partitions_are_made_under_the_feet_of_sessions() {
                 for _ in 0..3 {
                     world.deliver(b"x", &[("alice@a.test", &[alice])]).await;
                     let uids: Vec<i64> = world.snapshot(alice).await.messages().iter().map(|m| m.uid).collect();
-                    world.pop3.quit(alice.tenant, alice.account, &session(), &uids).await.unwrap();
+                    world.pop3.quit(alice.tenant, alice.account, &session(), &expunge(&uids)).await.unwrap();
                 }
             });
         }
