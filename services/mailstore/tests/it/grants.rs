@@ -14,6 +14,7 @@ const FUNCTIONS: &[(&str, &[&str])] = &[
             "pop3_login_1",
             "pop3_login_time_1",
             "pop3_quit_1",
+            "pop3_rehash_1",
             "pop3_unlease_1",
             "pop3_view_1",
             "tenant_key_1",
