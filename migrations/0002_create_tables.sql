@@ -113,6 +113,7 @@ CREATE TABLE credentials (
   scram1        bytea,                              -- StoredKey 20 | ServerKey 20, the same way
   scopes        smallint NOT NULL DEFAULT 1,        -- bit 0 read, bit 1 expunge
   allowed_nets  cidr[],
+  policy        jsonb,                              -- what this device sees and what its DELE does; NULL: as the account
   expires_at    timestamptz,
   revoked_at    timestamptz,
   created_at    timestamptz NOT NULL DEFAULT now(),
@@ -128,6 +129,12 @@ CREATE TABLE credential_use (             -- hot, apart: written in batches, at 
   logins        bigint NOT NULL DEFAULT 0,
   PRIMARY KEY (tenant_id, account_id, credential_id)
 ) WITH (fillfactor = 70);
+CREATE TABLE login_times (                -- only where a LOGIN-DELAY is set: the one write of such a login
+  tenant_id     integer NOT NULL,
+  account_id    bigint NOT NULL,
+  last_at       timestamptz NOT NULL,
+  PRIMARY KEY (tenant_id, account_id)
+) WITH (fillfactor = 50);
 CREATE TABLE device_views (               -- only for credentials whose view is per device; written at QUIT, with the expunge
   tenant_id     integer NOT NULL,
   account_id    bigint NOT NULL,

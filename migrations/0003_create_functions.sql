@@ -67,11 +67,12 @@ RETURNS TABLE (
   tenant_id integer, account_id bigint, local_part text, tenant_status smallint, account_status smallint, auth_version bigint,
   tenant_policy jsonb, domain_policy jsonb, account_policy jsonb,
   shape bigint, next_uid bigint, live_messages integer, live_octets bigint, incarnation uuid, timeline text,
-  credential_ids bigint[], kinds smallint[], verifiers text[], scopes smallint[], allowed_nets text[], expires_at timestamptz[])
+  credential_ids bigint[], kinds smallint[], verifiers text[], scopes smallint[], allowed_nets text[], expires_at timestamptz[],
+  policies jsonb[], scram_salt bytea, scram_iterations integer, scram256 bytea[], scram1 bytea[], sealed bytea[])
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = restante, pg_catalog AS $$
   SELECT a.tenant_id, a.account_id, a.local_part, t.status, a.status, a.auth_version, t.policy, d.policy, a.policy,
          m.shape, m.next_uid, m.live_messages, m.live_octets, k.incarnation, left(pg_walfile_name(pg_current_wal_lsn()), 8),
-         c.ids, c.kinds, c.verifiers, c.scopes, c.nets, c.expire
+         c.ids, c.kinds, c.verifiers, c.scopes, c.nets, c.expire, c.policies, a.scram_salt, a.scram_iterations, c.scram256, c.scram1, c.sealed
     FROM catalog k
     LEFT JOIN domain_owners o ON o.name = p_domain
     LEFT JOIN domains d ON (d.tenant_id, d.domain_id) = (o.tenant_id, o.domain_id)
@@ -82,7 +83,9 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = restante, pg_catalog AS $
     LEFT JOIN LATERAL (
       SELECT array_agg(x.credential_id ORDER BY x.credential_id) ids, array_agg(x.kind ORDER BY x.credential_id) kinds,
              array_agg(x.verifier ORDER BY x.credential_id) verifiers, array_agg(x.scopes ORDER BY x.credential_id) scopes,
-             array_agg(array_to_string(x.allowed_nets, ',') ORDER BY x.credential_id) nets, array_agg(x.expires_at ORDER BY x.credential_id) expire
+             array_agg(array_to_string(x.allowed_nets, ',') ORDER BY x.credential_id) nets, array_agg(x.expires_at ORDER BY x.credential_id) expire,
+             array_agg(x.policy ORDER BY x.credential_id) policies, array_agg(x.scram256 ORDER BY x.credential_id) scram256,
+             array_agg(x.scram1 ORDER BY x.credential_id) scram1, array_agg(x.sealed ORDER BY x.credential_id) sealed
         FROM credentials x
        WHERE x.tenant_id = a.tenant_id AND x.account_id = a.account_id AND x.revoked_at IS NULL) c ON true
 $$;
@@ -99,16 +102,66 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = restante, pg_catalog AS $
    WHERE m.tenant_id = p_tenant AND m.account_id = p_account AND m.uid > p_after_uid
 $$;
 
--- UPDATE state: the session's row and the expunge in one transaction. A repeat with the same session is a no-op with the same
--- answer: how many messages were expunged. Messages that another session expunged first are not counted.
+-- Whether a login is far enough from the last one, which it notes: for accounts with a LOGIN-DELAY only.
+CREATE FUNCTION pop3_login_time_1(p_tenant integer, p_account bigint, p_delay_seconds integer) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = restante, pg_catalog AS $$
+BEGIN
+  INSERT INTO login_times AS l (tenant_id, account_id, last_at) VALUES (p_tenant, p_account, clock_timestamp())
+    ON CONFLICT (tenant_id, account_id) DO UPDATE SET last_at = clock_timestamp() WHERE l.last_at <= clock_timestamp() - make_interval(secs => p_delay_seconds);
+  RETURN FOUND;
+END $$;
+
+-- What a device has fetched and hidden; for credentials with a view of their own only. No row: nothing yet.
+CREATE FUNCTION pop3_view_1(p_tenant integer, p_account bigint, p_credential bigint)
+RETURNS TABLE (seen text, hidden text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = restante, pg_catalog AS $$
+  SELECT v.seen::text, v.hidden::text FROM device_views v WHERE (v.tenant_id, v.account_id, v.credential_id) = (p_tenant, p_account, p_credential)
+$$;
+
+-- A frontend is alive for 15 seconds after each beat, by the database's clock. Answers how many of its role are alive.
+CREATE FUNCTION frontend_beat_1(p_frontend uuid, p_role text, p_address text) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = restante, pg_catalog AS $$
+BEGIN
+  INSERT INTO frontends AS f (frontend_uuid, role, address, beat_at) VALUES (p_frontend, p_role, p_address, clock_timestamp())
+    ON CONFLICT (frontend_uuid) DO UPDATE SET beat_at = clock_timestamp();
+  RETURN (SELECT count(*) FROM frontends f WHERE f.role = p_role AND f.beat_at >= clock_timestamp() - interval '15 seconds');
+END $$;
+
+-- Exclusive access: the fence of a new lease, or NULL while a live frontend's session holds one.
+CREATE FUNCTION pop3_lease_1(p_tenant integer, p_account bigint, p_frontend uuid, p_session uuid) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = restante, pg_catalog SET lock_timeout = '2s' AS $$
+DECLARE v_fence bigint;
+BEGIN
+  INSERT INTO leases AS l (tenant_id, account_id, frontend_uuid, session_uuid, fence) VALUES (p_tenant, p_account, p_frontend, p_session, nextval('fences'))
+    ON CONFLICT (tenant_id, account_id) DO UPDATE SET frontend_uuid = p_frontend, session_uuid = p_session, fence = nextval('fences')
+    WHERE NOT EXISTS (SELECT FROM frontends f WHERE f.frontend_uuid = l.frontend_uuid AND f.beat_at >= clock_timestamp() - interval '15 seconds')
+       OR l.session_uuid = p_session
+    RETURNING l.fence INTO v_fence;
+  RETURN v_fence;
+END $$;
+CREATE FUNCTION pop3_unlease_1(p_tenant integer, p_account bigint, p_fence bigint) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = restante, pg_catalog AS $$
+  DELETE FROM leases l WHERE (l.tenant_id, l.account_id, l.fence) = (p_tenant, p_account, p_fence)
+$$;
+
+-- UPDATE state: the session's row, the expunge and the device's view in one transaction. A repeat with the same session is a no-op
+-- with the same answer: how many messages were expunged. Messages that another session expunged first are not counted. With a fence,
+-- only while the lease is still this session's and its frontend is alive (else RS003). p_seen and p_hidden: what the device fetched
+-- and deleted, as multiranges of uids; NULL where it has no view of its own.
 CREATE FUNCTION pop3_quit_1(
   p_tenant integer, p_account bigint, p_session uuid, p_credential bigint, p_started timestamptz, p_address inet, p_mechanism smallint,
-  p_tls smallint, p_outcome smallint, p_fetched integer, p_fetched_octets bigint, p_client text, p_uids bigint[])
+  p_tls smallint, p_outcome smallint, p_fetched integer, p_fetched_octets bigint, p_client text, p_uids bigint[],
+  p_fence bigint, p_seen int8multirange, p_hidden int8multirange)
 RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = restante, pg_catalog SET lock_timeout = '20s' AS $$
 DECLARE n integer := 0; gone_octets bigint := 0; earlier integer; retention integer;
 BEGIN
-  -- The maildrop's row first (lock order), which also makes a repeat wait for the call it repeats.
+  -- The lease's row, then the maildrop's (lock order), which also makes a repeat wait for the call it repeats.
+  IF p_fence IS NOT NULL THEN
+    PERFORM 1 FROM leases l WHERE (l.tenant_id, l.account_id, l.fence) = (p_tenant, p_account, p_fence)
+      AND EXISTS (SELECT FROM frontends f WHERE f.frontend_uuid = l.frontend_uuid AND f.beat_at >= clock_timestamp() - interval '15 seconds') FOR UPDATE;
+    IF NOT FOUND THEN RAISE EXCEPTION 'the lease is lost' USING ERRCODE = 'RS003'; END IF;
+  END IF;
   PERFORM 1 FROM maildrops m WHERE m.tenant_id = p_tenant AND m.account_id = p_account FOR UPDATE;
   SELECT s.expunged INTO earlier FROM sessions s WHERE s.tenant_id = p_tenant AND s.session_uuid = p_session AND s.started_at = p_started;
   IF FOUND THEN RETURN earlier; END IF;
@@ -122,6 +175,11 @@ BEGIN
                              kept_messages = m.kept_messages + n, kept_octets = m.kept_octets + gone_octets
        WHERE m.tenant_id = p_tenant AND m.account_id = p_account;
     END IF;
+  END IF;
+  IF p_seen IS NOT NULL OR p_hidden IS NOT NULL THEN
+    INSERT INTO device_views AS v (tenant_id, account_id, credential_id, seen, hidden)
+      VALUES (p_tenant, p_account, p_credential, coalesce(p_seen, '{}'), coalesce(p_hidden, '{}'))
+      ON CONFLICT (tenant_id, account_id, credential_id) DO UPDATE SET seen = v.seen + excluded.seen, hidden = v.hidden + excluded.hidden;
   END IF;
   INSERT INTO sessions (tenant_id, session_uuid, account_id, credential_id, started_at, ended_at, address, mechanism, tls, outcome, fetched, fetched_octets, expunged, client)
   VALUES (p_tenant, p_session, p_account, p_credential, p_started, clock_timestamp(), p_address, p_mechanism, p_tls, p_outcome, p_fetched, p_fetched_octets, n, p_client);
@@ -277,7 +335,8 @@ BEGIN
   RETURN QUERY SELECT d.ord, d.result FROM lmtp_deliver_1(p_segment, p_octets, p_ord, p_rcpt, p_tenant, p_account, p_guid, p_octs, p_off, p_len, p_head, p_traits, p_prefix) d;
 END $$;
 
-GRANT EXECUTE ON FUNCTION pop3_login_1, pop3_list_1, pop3_quit_1 TO restante_pop3;
+GRANT EXECUTE ON FUNCTION pop3_login_1, pop3_login_time_1, pop3_list_1, pop3_view_1, pop3_lease_1, pop3_unlease_1, pop3_quit_1 TO restante_pop3;
+GRANT EXECUTE ON FUNCTION frontend_beat_1 TO restante_pop3, restante_lmtp;
 GRANT EXECUTE ON FUNCTION lmtp_resolve_1, lmtp_deliver_1 TO restante_lmtp;
 GRANT EXECUTE ON FUNCTION admin_key_1, admin_create_account_1, admin_verify_domain_1, admin_deliver_1 TO restante_admin, restante_platform;
 RESET ROLE;

@@ -1,12 +1,17 @@
 //! The JSON that goes in and out. Requests are read field by field (so that every fault is named); their types here are what
 //! the OpenAPI document says of them, and what a client in Rust may send.
 
+mod policy;
 mod requests;
 mod resources;
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub use policy::{
+    AccountPolicy, AccountSessions, AddressClaimWord, DeleWord, DevicePolicy, DomainPolicy, ExpireWord, OauthPolicy,
+    OverQuotaWord, TenantPolicy, TenantSessions, Utf8Word, ViewWord,
+};
 pub use requests::{
     AccountNew, AccountPatch, AliasNew, AliasPatch, ApiKeyNew, AppPasswordNew, DomainNew, DomainPatch, DomainVerify,
     PasswordSet, TenantNew, TenantPatch,
@@ -41,35 +46,6 @@ pub struct AccountQuota {
     /// Live messages.
     #[schema(minimum = 0)]
     pub messages: Option<i32>,
-}
-
-/// What the sender is told when a maildrop is full: a permanent refusal (552 5.2.2) or to try again (452 4.2.2).
-#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum OverQuotaWord {
-    /// 552 5.2.2
-    Reject,
-    /// 452 4.2.2
-    Defer,
-}
-
-/// A tenant's policy; null leaves it to the service's default.
-#[derive(Debug, Clone, Default, Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TenantPolicy {
-    /// Default: reject.
-    pub over_quota: Option<OverQuotaWord>,
-    /// Days that expunged mail can be restored. Default 7.
-    #[schema(minimum = 1, maximum = 365)]
-    pub retention_days: Option<u32>,
-}
-
-/// A domain's policy; null leaves it to the tenant's.
-#[derive(Debug, Clone, Default, Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct DomainPolicy {
-    /// What the sender is told when a maildrop is full.
-    pub over_quota: Option<OverQuotaWord>,
 }
 
 /// Whether it is served. A suspended tenant has no login and gets no mail; a suspended account has no login.

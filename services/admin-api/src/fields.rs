@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use directory::FieldError;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::problem::Problem;
@@ -34,6 +35,11 @@ impl Fields {
             Value::Object(object) => Ok(Self { pointer: String::new(), object, errors: Vec::new() }),
             _ => Err(Problem::field("", "invalid_type", "must be an object")),
         }
+    }
+
+    /// Whether a field is there that was not read yet.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.object.contains_key(name)
     }
 
     /// A field that must be there; null is not.
@@ -182,6 +188,11 @@ pub(crate) fn parsed<T, E: std::fmt::Display>(parse: impl Fn(&str) -> Result<T, 
         let text = text(value)?;
         parse(&text).or_else(|error| refused("invalid", error.to_string()))
     }
+}
+
+/// Whatever its type reads; `rule` says what that is.
+pub(crate) fn typed<T: DeserializeOwned>(rule: &'static str) -> impl Fn(&Value) -> Read<T> {
+    move |value| serde_json::from_value(value.clone()).or_else(|_| refused("invalid", rule))
 }
 
 /// One of some words.

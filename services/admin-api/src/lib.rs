@@ -15,6 +15,7 @@ mod fields;
 mod observe;
 mod once;
 mod openapi;
+mod policies;
 mod problem;
 mod server;
 mod v1;

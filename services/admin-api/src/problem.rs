@@ -229,7 +229,7 @@ impl From<directory::Error> for Problem {
             Error::Suspended => Self::new(Kind::Suspended),
             Error::OverQuota => Self::new(Kind::OverQuota),
             Error::VersionMismatch => Self::new(Kind::PreconditionFailed),
-            Error::Busy => Self::new(Kind::Unavailable),
+            Error::Busy | Error::IssuerUnavailable => Self::new(Kind::Unavailable),
             Error::Unavailable(cause) => {
                 tracing::warn!(error = %cause, "the database is unavailable");
                 Self::new(Kind::Unavailable)

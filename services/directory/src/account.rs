@@ -8,7 +8,12 @@ use sqlx::PgConnection;
 use crate::audit::{self, Event};
 use crate::domain::AddressRange;
 use crate::error::inconsistent;
-use crate::{Caller, Directory, Error, Page, PageRequest, Precondition, Result, credential, domain, password, shown};
+use crate::policy::{EffectivePolicy, Level};
+use crate::scram::Salt;
+use crate::{
+    Caller, Directory, Error, Page, PageRequest, Policy, PolicyChange, Precondition, Result, credential, domain,
+    password, shown,
+};
 
 /// Whether an account is served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +65,8 @@ pub struct Account {
     pub status: AccountStatus,
     /// What its maildrop may hold.
     pub quota: AccountQuota,
+    /// What it decides.
+    pub policy: Policy,
     /// Whether it has a password besides its app passwords.
     pub has_password: bool,
     /// Grows with every change.
@@ -88,6 +95,8 @@ pub struct AccountChange {
     pub octets: Option<Option<i64>>,
     /// Messages, `Some(None)` for no limit.
     pub messages: Option<Option<i32>>,
+    /// What it decides.
+    pub policy: PolicyChange,
 }
 
 #[derive(sqlx::FromRow)]
@@ -102,6 +111,7 @@ struct AccountRow {
     status: i16,
     max_octets: Option<i64>,
     max_messages: Option<i32>,
+    policy: Option<Value>,
     has_password: bool,
     row_version: i64,
     created_at: DateTime<Utc>,
@@ -120,6 +130,7 @@ impl AccountRow {
                 _ => return Err(inconsistent("accounts", "status")),
             },
             quota: AccountQuota { octets: self.max_octets, messages: self.max_messages },
+            policy: Policy::from_column(self.policy, "accounts")?,
             has_password: self.has_password,
             version: self.row_version,
             created_at: self.created_at,
@@ -136,12 +147,14 @@ impl Directory {
         }
         // The parent is looked for before the hash, which is made outside the transaction that uses it.
         let mut look = self.begin(caller).await?;
-        if domain::enter_domain(&mut look, caller, &new.address.domain).await?.is_none() {
-            return Err(Error::no_parent("/address", "domain"));
-        }
+        let (tenant, _) = domain::enter_domain(&mut look, caller, &new.address.domain)
+            .await?
+            .ok_or_else(|| Error::no_parent("/address", "domain"))?;
+        let salt = Salt::new(&*self.random);
+        let policy = EffectivePolicy::of_domain(&mut look, tenant, &new.address.domain).await?;
         drop(look);
-        let verifier = match new.password {
-            Some(password) => Some(self.hasher.hash(password).await?),
+        let password = match &new.password {
+            Some(password) => Some(self.keep(tenant, password, policy.scram_passwords.then(|| salt.clone())).await?),
             None => None,
         };
 
@@ -156,13 +169,13 @@ impl Directory {
             .bind(new.address.local.key().as_str())
             .bind(new.quota.octets)
             .bind(new.quota.messages)
-            .bind(self.random.octets16().to_vec())
+            .bind(&salt.octets)
             .fetch_one(&mut *tx)
             .await
             .map_err(|error| refine_creation(Error::from(error)))?;
         let id = AccountId(account);
-        if let Some(verifier) = verifier {
-            credential::insert_password(&mut tx, tenant, id, &verifier).await?;
+        if let Some(password) = password {
+            credential::insert_password(&mut tx, tenant, id, &password).await?;
         }
         let account =
             find(&mut tx, caller, &new.address).await?.ok_or_else(|| inconsistent("addresses", "account_id"))?;
@@ -211,7 +224,7 @@ impl Directory {
         };
         let rows = sqlx::query_as::<_, AccountRow>(
             "SELECT r.tenant_id, r.domain_id, a.account_id, r.local_key, t.slug, a.local_part, d.name AS domain, a.status, a.max_octets,
-                    a.max_messages, a.row_version, a.created_at,
+                    a.max_messages, a.policy, a.row_version, a.created_at,
                     EXISTS (SELECT FROM restante.credentials c
                              WHERE c.tenant_id = a.tenant_id AND c.account_id = a.account_id AND c.kind = 1 AND c.revoked_at IS NULL)
                     AS has_password
@@ -245,10 +258,12 @@ impl Directory {
         let mut tx = self.begin(caller).await?;
         let before = find_locked(&mut tx, caller, address, precondition).await?;
         let status = change.status.unwrap_or(before.status);
+        let policy = change.policy.apply(before.policy.clone());
+        policy.check(Level::Account)?;
         sqlx::query(
             "UPDATE restante.accounts
-                SET status = $3, max_octets = $4, max_messages = $5, row_version = row_version + 1,
-                    auth_version = auth_version + CASE WHEN status = $3 THEN 0 ELSE 1 END
+                SET status = $3, max_octets = $4, max_messages = $5, policy = $6, row_version = row_version + 1,
+                    auth_version = auth_version + CASE WHEN status = $3 AND coalesce(policy, '{}') = $6 THEN 0 ELSE 1 END
               WHERE tenant_id = $1 AND account_id = $2",
         )
         .bind(before.tenant_id.0)
@@ -256,6 +271,7 @@ impl Directory {
         .bind(status.code())
         .bind(change.octets.unwrap_or(before.quota.octets))
         .bind(change.messages.unwrap_or(before.quota.messages))
+        .bind(policy.to_json())
         .execute(&mut *tx)
         .await?;
         let after = find(&mut tx, caller, address).await?.ok_or(Error::NotFound)?;
@@ -330,7 +346,7 @@ pub(crate) async fn find(tx: &mut PgConnection, caller: &Caller, address: &Addre
     let Some((tenant, domain)) = domain::enter_domain(tx, caller, &address.domain).await? else { return Ok(None) };
     sqlx::query_as::<_, AccountRow>(
         "SELECT r.tenant_id, r.domain_id, a.account_id, r.local_key, t.slug, a.local_part, d.name AS domain, a.status, a.max_octets,
-                a.max_messages, a.row_version, a.created_at,
+                a.max_messages, a.policy, a.row_version, a.created_at,
                 EXISTS (SELECT FROM restante.credentials c
                          WHERE c.tenant_id = a.tenant_id AND c.account_id = a.account_id AND c.kind = 1 AND c.revoked_at IS NULL)
                 AS has_password
@@ -384,7 +400,7 @@ pub(crate) async fn touch_credentials(tx: &mut PgConnection, tenant: TenantId, a
 fn audited(account: &Account) -> Value {
     json!({
         "status": account.status.as_str(), "has_password": account.has_password,
-        "quota": {"octets": account.quota.octets, "messages": account.quota.messages},
+        "quota": {"octets": account.quota.octets, "messages": account.quota.messages}, "policy": account.policy.to_json(),
     })
 }
 

@@ -1,18 +1,25 @@
-//! Credentials of accounts: the password, and app passwords, one per device. A verifier is emptied when its credential is
-//! revoked: nothing that could be tried offline outlives its use.
+//! Credentials of accounts: the password, and app passwords, one per device. What is kept of a secret is emptied when its
+//! credential is revoked: nothing that could be tried offline outlives its use.
 
 use chrono::{DateTime, Utc};
 use mail_types::{AccountId, Address, CredentialId, Secret, TenantId};
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::PgConnection;
 use sqlx::types::ipnet::IpNet;
 
-use crate::{Caller, Directory, Error, Precondition, Result, account, password, token};
+use crate::password::{KeptPassword, NewPassword};
+use crate::policy::{EffectivePolicy, Level};
+use crate::scram::Salt;
+use crate::{Caller, Directory, Error, Policy, Precondition, Result, account, password, seal, token, verifier};
 
 /// The column `kind` of a password.
 pub(crate) const PASSWORD: i16 = 1;
 /// The column `kind` of an app password.
 pub(crate) const APP_PASSWORD: i16 = 2;
+/// The column `kind` of an app password whose secret can be recovered.
+pub(crate) const LEGACY_APP_PASSWORD: i16 = 3;
+
+const APP_PASSWORDS: [i16; 2] = [APP_PASSWORD, LEGACY_APP_PASSWORD];
 
 /// The most app passwords of one account that are in force.
 const MAX_APP_PASSWORDS: i64 = 100;
@@ -80,6 +87,10 @@ pub struct AppPassword {
     pub allowed_networks: Vec<IpNet>,
     /// Until when.
     pub expires_at: Option<DateTime<Utc>>,
+    /// What the device sees, and what its DELE does.
+    pub policy: Policy,
+    /// Whether it also works with mechanisms that need a recoverable secret.
+    pub legacy: bool,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When it was last used, to the hour.
@@ -96,7 +107,7 @@ pub struct IssuedAppPassword {
 }
 
 /// An app password to be made.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct NewAppPassword {
     /// The device it is for; 1 to 100 characters.
     pub name: String,
@@ -106,6 +117,11 @@ pub struct NewAppPassword {
     pub allowed_networks: Vec<IpNet>,
     /// Until when.
     pub expires_at: Option<DateTime<Utc>>,
+    /// What the device sees, and what its DELE does, where the account does not decide it.
+    pub policy: Policy,
+    /// Whether it is for a client that knows only APOP, CRAM-MD5 or NTLM: its secret is kept, sealed. Only where the domain's
+    /// policy allows such mechanisms.
+    pub legacy: bool,
 }
 
 #[derive(sqlx::FromRow)]
@@ -115,42 +131,61 @@ struct AppPasswordRow {
     scopes: i16,
     allowed_nets: Option<Vec<IpNet>>,
     expires_at: Option<DateTime<Utc>>,
+    policy: Option<Value>,
+    kind: i16,
     created_at: DateTime<Utc>,
     last_at: Option<DateTime<Utc>>,
 }
 
-impl From<AppPasswordRow> for AppPassword {
-    fn from(row: AppPasswordRow) -> Self {
+impl TryFrom<AppPasswordRow> for AppPassword {
+    type Error = Error;
+
+    fn try_from(row: AppPasswordRow) -> Result<Self> {
         let all = [(READ, Scope::Read), (DELETE, Scope::Delete)];
-        Self {
+        Ok(Self {
             id: CredentialId(row.credential_id),
             name: row.label,
             scopes: all.into_iter().filter(|(bit, _)| row.scopes & bit != 0).map(|(_, scope)| scope).collect(),
             allowed_networks: row.allowed_nets.unwrap_or_default(),
             expires_at: row.expires_at,
+            policy: Policy::from_column(row.policy, "credentials")?,
+            legacy: row.kind == LEGACY_APP_PASSWORD,
             created_at: row.created_at,
             last_used_at: row.last_at,
-        }
+        })
     }
 }
 
 impl Directory {
-    /// Sets an account's password in place of the one before; app passwords stay.
+    /// Sets an account's password in place of the one before; app passwords stay. SCRAM's keys are kept of it where the policy
+    /// says so and it is known in clear; of one that another server hashed, the next login with it makes them.
     pub async fn set_password(
         &self,
         caller: &Caller,
         address: &Address,
-        password: Secret,
+        password: impl Into<NewPassword>,
         precondition: &Precondition,
     ) -> Result<()> {
-        password::check_policy(&password).map_err(|error| Error::Invalid(vec![error]))?;
-        // Looked for before the hash, which is made outside the transaction that uses it.
-        self.account(caller, address).await?;
-        let verifier = self.hasher.hash(password).await?;
+        let kept = match password.into() {
+            NewPassword::Clear(password) => {
+                password::check_policy(&password).map_err(|error| Error::Invalid(vec![error]))?;
+                // Looked for before the hash, which is made outside the transaction that uses it.
+                let mut look = self.begin(caller).await?;
+                let account = account::find(&mut look, caller, address).await?.ok_or(Error::NotFound)?;
+                let policy = EffectivePolicy::of_account(&mut look, &account).await?;
+                let salt = Salt::of_account(&mut look, &account).await?;
+                drop(look);
+                self.keep(account.tenant_id, &password, policy.scram_passwords.then_some(salt)).await?
+            }
+            NewPassword::Hashed(hash) => {
+                let verifier = verifier::import(&hash).map_err(|error| Error::Invalid(vec![error]))?;
+                KeptPassword { verifier, scram: None }
+            }
+        };
         let mut tx = self.begin(caller).await?;
         let account = account::find_locked(&mut tx, caller, address, precondition).await?;
         revoke_password(&mut tx, account.tenant_id, account.id).await?;
-        insert_password(&mut tx, account.tenant_id, account.id, &verifier).await?;
+        insert_password(&mut tx, account.tenant_id, account.id, &kept).await?;
         account::touch_credentials(&mut tx, account.tenant_id, account.id).await?;
         account::record(&mut tx, caller, "account.set-password", &account, None, None).await?;
         tx.commit().await?;
@@ -178,31 +213,58 @@ impl Directory {
         self.check_app_password(&new)?;
         let secret = token::new_app_password(&*self.random);
         let verifier = token::app_password_verifier(&self.keys, &secret)?;
+        // SCRAM's keys are made outside the transaction that keeps them.
+        let mut look = self.begin(caller).await?;
+        let found = account::find(&mut look, caller, address).await?.ok_or(Error::NotFound)?;
+        let salt = Salt::of_account(&mut look, &found).await?;
+        drop(look);
+        let scram = self.scram_keys(found.tenant_id, secret.clone(), salt).await?;
+
         let mut tx = self.begin(caller).await?;
         // The account's lock also keeps two creations from both being the last that fits.
         let account = account::find_locked(&mut tx, caller, address, &Precondition::None).await?;
+        if account.id != found.id {
+            return Err(Error::NotFound);
+        }
         if count(&mut tx, account.tenant_id, account.id).await? >= MAX_APP_PASSWORDS {
             return Err(Error::LimitReached("the account has its most app passwords"));
         }
+        let (kind, sealed) = if new.legacy {
+            if !EffectivePolicy::of_account(&mut tx, &account).await?.legacy_mechanisms {
+                return Err(Error::invalid("/legacy", "not_allowed", "the domain's policy has no legacy_mechanisms"));
+            }
+            let of = (account.tenant_id, account.id);
+            (LEGACY_APP_PASSWORD, Some(seal::seal(&self.keys, &*self.random, of, &secret)?))
+        } else {
+            (APP_PASSWORD, None)
+        };
         let networks = (!new.allowed_networks.is_empty()).then_some(&new.allowed_networks);
+        let policy = (new.policy != Policy::default()).then(|| new.policy.to_json());
         let row = sqlx::query_as::<_, AppPasswordRow>(
-            "INSERT INTO restante.credentials (tenant_id, account_id, kind, label, verifier, scopes, allowed_nets, expires_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-             RETURNING credential_id, label, scopes, allowed_nets, expires_at, created_at, NULL::timestamptz AS last_at",
+            "INSERT INTO restante.credentials
+                    (tenant_id, account_id, kind, label, verifier, scopes, allowed_nets, expires_at, policy, sealed, scram256, scram1)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+             RETURNING credential_id, label, scopes, allowed_nets, expires_at, policy, kind, created_at, NULL::timestamptz AS last_at",
         )
         .bind(account.tenant_id.0)
         .bind(account.id.0)
-        .bind(APP_PASSWORD)
+        .bind(kind)
         .bind(&new.name)
         .bind(&verifier)
         .bind(bits(&new.scopes))
         .bind(networks)
         .bind(new.expires_at)
+        .bind(policy)
+        .bind(sealed)
+        .bind(&scram.sha256)
+        .bind(&scram.sha1)
         .fetch_one(&mut *tx)
         .await?;
-        let app_password = AppPassword::from(row);
+        let app_password = AppPassword::try_from(row)?;
         account::touch_credentials(&mut tx, account.tenant_id, account.id).await?;
-        let after = json!({"id": app_password.id.0, "name": app_password.name});
+        let after = json!({
+            "id": app_password.id.0, "name": app_password.name, "legacy": app_password.legacy, "policy": app_password.policy.to_json(),
+        });
         account::record(&mut tx, caller, "app-password.create", &account, None, Some(after)).await?;
         tx.commit().await?;
         Ok(IssuedAppPassword { app_password, secret })
@@ -213,19 +275,19 @@ impl Directory {
         let mut tx = self.begin(caller).await?;
         let account = account::find(&mut tx, caller, address).await?.ok_or(Error::NotFound)?;
         let rows = sqlx::query_as::<_, AppPasswordRow>(
-            "SELECT c.credential_id, c.label, c.scopes, c.allowed_nets, c.expires_at, c.created_at, u.last_at
+            "SELECT c.credential_id, c.label, c.scopes, c.allowed_nets, c.expires_at, c.policy, c.kind, c.created_at, u.last_at
                FROM restante.credentials c
                LEFT JOIN restante.credential_use u
                  ON u.tenant_id = c.tenant_id AND u.account_id = c.account_id AND u.credential_id = c.credential_id
-              WHERE c.tenant_id = $1 AND c.account_id = $2 AND c.kind = $3 AND c.revoked_at IS NULL
+              WHERE c.tenant_id = $1 AND c.account_id = $2 AND c.kind = ANY ($3) AND c.revoked_at IS NULL
               ORDER BY c.credential_id",
         )
         .bind(account.tenant_id.0)
         .bind(account.id.0)
-        .bind(APP_PASSWORD)
+        .bind(APP_PASSWORDS.as_slice())
         .fetch_all(&mut *tx)
         .await?;
-        Ok(rows.into_iter().map(AppPassword::from).collect())
+        rows.into_iter().map(AppPassword::try_from).collect()
     }
 
     /// Revokes an app password: the next login with it is refused.
@@ -233,13 +295,13 @@ impl Directory {
         let mut tx = self.begin(caller).await?;
         let account = account::find_locked(&mut tx, caller, address, &Precondition::None).await?;
         let revoked = sqlx::query(
-            "UPDATE restante.credentials SET revoked_at = now(), verifier = ''
-              WHERE tenant_id = $1 AND account_id = $2 AND credential_id = $3 AND kind = $4 AND revoked_at IS NULL",
+            "UPDATE restante.credentials SET revoked_at = now(), verifier = '', sealed = NULL, scram256 = NULL, scram1 = NULL
+              WHERE tenant_id = $1 AND account_id = $2 AND credential_id = $3 AND kind = ANY ($4) AND revoked_at IS NULL",
         )
         .bind(account.tenant_id.0)
         .bind(account.id.0)
         .bind(id.0)
-        .bind(APP_PASSWORD)
+        .bind(APP_PASSWORDS.as_slice())
         .execute(&mut *tx)
         .await?;
         if revoked.rows_affected() == 0 {
@@ -253,6 +315,7 @@ impl Directory {
 
     fn check_app_password(&self, new: &NewAppPassword) -> Result<()> {
         check_label(&new.name, MAX_NAME)?;
+        new.policy.check(Level::Credential)?;
         if !new.scopes.contains(&Scope::Read) {
             return Err(Error::invalid("/scopes", "invalid", "must contain read"));
         }
@@ -287,11 +350,11 @@ pub(crate) fn check_label(name: &str, most: usize) -> Result<()> {
 async fn count(tx: &mut PgConnection, tenant: TenantId, account: AccountId) -> Result<i64> {
     let count = sqlx::query_scalar(
         "SELECT count(*) FROM restante.credentials
-          WHERE tenant_id = $1 AND account_id = $2 AND kind = $3 AND revoked_at IS NULL",
+          WHERE tenant_id = $1 AND account_id = $2 AND kind = ANY ($3) AND revoked_at IS NULL",
     )
     .bind(tenant.0)
     .bind(account.0)
-    .bind(APP_PASSWORD)
+    .bind(APP_PASSWORDS.as_slice())
     .fetch_one(tx)
     .await?;
     Ok(count)
@@ -302,16 +365,20 @@ pub(crate) async fn insert_password(
     tx: &mut PgConnection,
     tenant: TenantId,
     account: AccountId,
-    verifier: &str,
+    password: &KeptPassword,
 ) -> Result<()> {
+    let scram = password.scram.as_ref();
     sqlx::query(
-        "INSERT INTO restante.credentials (tenant_id, account_id, kind, verifier, scopes) VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO restante.credentials (tenant_id, account_id, kind, verifier, scopes, scram256, scram1)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(tenant.0)
     .bind(account.0)
     .bind(PASSWORD)
-    .bind(verifier)
+    .bind(&password.verifier)
     .bind(READ | DELETE)
+    .bind(scram.map(|keys| &keys.sha256))
+    .bind(scram.map(|keys| &keys.sha1))
     .execute(tx)
     .await?;
     Ok(())
@@ -319,7 +386,7 @@ pub(crate) async fn insert_password(
 
 async fn revoke_password(tx: &mut PgConnection, tenant: TenantId, account: AccountId) -> Result<()> {
     sqlx::query(
-        "UPDATE restante.credentials SET revoked_at = now(), verifier = ''
+        "UPDATE restante.credentials SET revoked_at = now(), verifier = '', scram256 = NULL, scram1 = NULL
           WHERE tenant_id = $1 AND account_id = $2 AND kind = $3 AND revoked_at IS NULL",
     )
     .bind(tenant.0)

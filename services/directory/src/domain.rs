@@ -8,7 +8,8 @@ use sqlx::PgConnection;
 
 use crate::audit::{self, Event};
 use crate::caller::enter;
-use crate::{Caller, Directory, Error, OverQuota, Page, PageRequest, Policy, Precondition, Result, shown, tenant};
+use crate::policy::Level;
+use crate::{Caller, Directory, Error, Page, PageRequest, Policy, PolicyChange, Precondition, Result, shown, tenant};
 
 /// A domain as administrators see it.
 #[derive(Debug, Clone)]
@@ -40,15 +41,15 @@ pub struct NewDomain {
     pub name: DomainName,
     /// Whose it is; a tenant's own key may leave it out.
     pub tenant: Option<TenantSlug>,
-    /// `Some(…)`: decided at once.
-    pub over_quota: Option<OverQuota>,
+    /// What it decides.
+    pub policy: Policy,
 }
 
 /// What to change; `None` leaves it.
 #[derive(Debug, Clone, Default)]
 pub struct DomainChange {
-    /// `Some(None)`: as the tenant decides.
-    pub over_quota: Option<Option<OverQuota>>,
+    /// What it decides.
+    pub policy: PolicyChange,
 }
 
 #[derive(sqlx::FromRow)]
@@ -83,18 +84,18 @@ impl DomainRow {
 impl Directory {
     /// Makes a domain: vouched for when a platform administrator asks, else a claim of the caller's tenant.
     pub async fn create_domain(&self, caller: &Caller, new: NewDomain) -> Result<Domain> {
+        new.policy.check(Level::Domain)?;
         let mut tx = self.begin(caller).await?;
         let owner = tenant::parent(&mut tx, caller, new.tenant.as_ref()).await?;
         enter(&mut tx, owner.id).await?;
         self.check_room(&mut tx, &owner).await?;
-        let policy = Policy { over_quota: new.over_quota, ..Policy::default() };
         let domain_id: i64 = sqlx::query_scalar(
             "INSERT INTO restante.domains (tenant_id, name, challenge, policy) VALUES ($1, $2, $3, $4) RETURNING domain_id",
         )
         .bind(owner.id.0)
         .bind(new.name.as_str())
         .bind(new_challenge(&*self.random))
-        .bind(policy.to_json())
+        .bind(new.policy.to_json())
         .fetch_one(&mut *tx)
         .await
         .map_err(|error| Error::from(error).or_duplicate("this domain"))?;
@@ -146,7 +147,8 @@ impl Directory {
     ) -> Result<Domain> {
         let mut tx = self.begin(caller).await?;
         let before = find_locked(&mut tx, caller, name, of, precondition).await?;
-        let policy = Policy { over_quota: change.over_quota.unwrap_or(before.policy.over_quota), ..before.policy };
+        let policy = change.policy.apply(before.policy.clone());
+        policy.check(Level::Domain)?;
         sqlx::query(
             "UPDATE restante.domains SET policy = $3, row_version = row_version + 1 WHERE tenant_id = $1 AND domain_id = $2",
         )

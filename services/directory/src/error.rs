@@ -58,6 +58,9 @@ pub enum Error {
     /// More password hashes are asked for than this process computes in time.
     #[error("too many passwords are being checked")]
     Busy,
+    /// The keys of the tenant's issuer of tokens cannot be had.
+    #[error("the issuer's keys are unavailable")]
+    IssuerUnavailable,
     /// The database cannot be reached or is going down.
     #[error("the database is unavailable")]
     Unavailable(#[source] sqlx::Error),
@@ -101,6 +104,7 @@ impl Error {
             Self::OverQuota => "over_quota",
             Self::VersionMismatch => "version_mismatch",
             Self::Busy => "busy",
+            Self::IssuerUnavailable => "issuer_unavailable",
             Self::Unavailable(_) => "unavailable",
             Self::Fault(_) => "fault",
             Self::Inconsistent { .. } => "inconsistent",
@@ -110,7 +114,7 @@ impl Error {
 
     /// Whether the same call may succeed later with nobody changing anything: the peer is told to come again.
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::Busy | Self::Unavailable(_))
+        matches!(self, Self::Busy | Self::IssuerUnavailable | Self::Unavailable(_))
     }
 
     /// Turns the breach of a unique or primary key into [`Error::Duplicate`].

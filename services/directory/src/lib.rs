@@ -3,7 +3,7 @@
 //!
 //! Three kinds of process use it, each through a pool of its own database role:
 //!
-//! - `pop3` asks [`Directory::login`]: one call of `pop3_login_1`, no grant on any table.
+//! - `pop3` asks [`Directory::look_up`]: one call of `pop3_login_1`, no grant on any table.
 //! - `lmtp` asks [`Directory::resolve`]: one call of `lmtp_resolve_1`, no grant on any table.
 //! - `admin` does the rest. Every such call takes the [`Caller`] first and runs in one transaction that sees what the caller
 //!   may see, under forced row-level security: a foreign thing is not found, exactly as a missing one.
@@ -18,17 +18,26 @@ mod caller;
 mod credential;
 mod domain;
 mod error;
+mod hash_pool;
 mod idempotency;
 mod login;
+mod memory;
 mod message;
+mod network;
 mod page;
 mod password;
 mod policy;
+mod proved;
 mod resolve;
+mod scram;
+mod seal;
+mod session_limits;
 mod shown;
+mod slow_down;
 mod tenant;
 mod token;
 mod usage;
+mod verifier;
 mod version;
 
 use std::sync::Arc;
@@ -47,12 +56,20 @@ pub use credential::{AppPassword, IssuedAppPassword, NewAppPassword, Scope};
 pub use domain::{Domain, DomainChange, NewDomain};
 pub use error::{Error, FieldError, Result};
 pub use idempotency::{Claim, KeptResponse};
-pub use login::{Login, LoginOutcome, Refusal};
+pub use login::{
+    ClientCertificate, JwksFetch, JwksFuture, Login, LoginOutcome, LookedUp, Refusal, TokenOutcome,
+    certificate_addresses,
+};
 pub use message::MessageEntry;
 pub use page::{DEFAULT_LIMIT, MAX_LIMIT, Page, PageRequest};
-pub use password::{MAX_OCTETS as MAX_PASSWORD_OCTETS, MIN_CHARACTERS as MIN_PASSWORD_CHARACTERS};
-pub use policy::{OverQuota, Policy};
+pub use password::{MAX_OCTETS as MAX_PASSWORD_OCTETS, MIN_CHARACTERS as MIN_PASSWORD_CHARACTERS, NewPassword};
+pub use policy::{
+    AddressClaim, ClientCa, Dele, EffectivePolicy, Expire, OauthIssuer, OverQuota, Policy, PolicyChange,
+    SessionsPolicy, Utf8, View,
+};
 pub use resolve::{Resolution, Target};
+pub use session_limits::{SessionLimit, SessionLimits, SessionLimitsSettings, SessionPlace};
+pub use slow_down::SlowDownSettings;
 pub use tenant::{NewTenant, Tenant, TenantChange, TenantQuota, TenantStatus};
 pub use usage::Usage;
 pub use version::Precondition;
@@ -63,15 +80,44 @@ pub use version::Precondition;
 pub struct Settings {
     /// Password hashes computed at once; each takes 19 MiB. Default: the number of cores.
     pub argon2_parallel: usize,
-    /// How long a login waits for its turn before it is told to come again, in milliseconds. Default 5000.
+    /// Logins that wait for a password hash; over it, those of who has most are told to come again. Default 256.
+    pub argon2_queue: usize,
+    /// How long a login waits for its turn before it is told to come again, in milliseconds. Default 800: shorter than the
+    /// moment at which failures are answered, so that a wait is not to be seen from outside.
     pub argon2_wait_ms: u64,
+    /// How long a password that was right is not hashed again, in seconds. Default 3600.
+    pub right_seconds: u64,
+    /// The same for one that was wrong. Default 3600.
+    pub wrong_seconds: u64,
+    /// How many of each are remembered. Default 100 000.
+    pub remembered: usize,
+    /// How failed logins slow down the next ones.
+    pub slow_down: SlowDownSettings,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        Self { argon2_parallel: cores, argon2_wait_ms: 5000 }
+        Self {
+            argon2_parallel: cores,
+            argon2_queue: 256,
+            argon2_wait_ms: 800,
+            right_seconds: 3600,
+            wrong_seconds: 3600,
+            remembered: 100_000,
+            slow_down: SlowDownSettings::default(),
+        }
     }
+}
+
+/// What this process knows of logins: nothing that matters after it.
+#[derive(Debug)]
+struct Logins {
+    proved: proved::Proved,
+    slow_down: slow_down::SlowDown,
+    hashes: hash_pool::HashPool,
+    /// How long a login waits for a hash.
+    patience: Duration,
 }
 
 /// The directory, over a pool of one database role. Cheap to clone.
@@ -81,7 +127,8 @@ pub struct Directory {
     keys: MasterKeys,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
-    hasher: password::Hasher,
+    logins: Arc<Logins>,
+    key_sets: Option<Arc<login::KeySets>>,
 }
 
 impl Directory {
@@ -93,8 +140,23 @@ impl Directory {
         random: Arc<dyn Random>,
         settings: Settings,
     ) -> Self {
-        let hasher = password::Hasher::new(settings.argon2_parallel, Duration::from_millis(settings.argon2_wait_ms));
-        Self { pool, keys, clock, random, hasher }
+        let bounds = hash_pool::Bounds { parallel: settings.argon2_parallel, queue: settings.argon2_queue };
+        let seconds = Duration::from_secs;
+        let (right, wrong) = (seconds(settings.right_seconds), seconds(settings.wrong_seconds));
+        let logins = Logins {
+            proved: proved::Proved::new(&*random, settings.remembered, right, wrong),
+            slow_down: slow_down::SlowDown::new(settings.slow_down),
+            hashes: hash_pool::HashPool::new(bounds, Arc::clone(&clock)),
+            patience: Duration::from_millis(settings.argon2_wait_ms),
+        };
+        Self { pool, keys, clock, random, logins: Arc::new(logins), key_sets: None }
+    }
+
+    /// With a way to the keys of issuers; without it, no token can be checked.
+    #[must_use]
+    pub fn with_issuers(mut self, fetch: Arc<dyn JwksFetch>) -> Self {
+        self.key_sets = Some(Arc::new(login::KeySets::new(fetch, Arc::clone(&self.clock))));
+        self
     }
 
     /// The time, as the database's timestamps are compared with it.

@@ -1,17 +1,41 @@
-//! Login: one round trip that is always fresh, whatever the address; then the secret is tried against what the account has.
+//! Login: one round trip that is always fresh, whatever the name; then what the client proves is tried against what the account
+//! has.
 //!
-//! What costs: an app password is a keyed fast hash, a password is argon2id, an unknown address costs no hash at all. Who asks
-//! from outside learns nothing from that, because the driver answers every failure at one moment after the command.
+//! ```text
+//! look_up(peer, login)  ->  LookedUp  -> .password(secret)                    PLAIN, LOGIN, USER and PASS
+//!                                     -> .account(material), then .proved(…)  SCRAM, CRAM-MD5, NTLM, APOP
+//!                                                            or   .refused()
+//!                                     -> .certificate(…)                      EXTERNAL
+//! token(peer, login, …)                                                       OAUTHBEARER, XOAUTH2
+//! ```
+//!
+//! What costs: an app password is a keyed fast hash; a password that this process verified lately is one too, else it is
+//! argon2id in [`HashPool`](crate::hash_pool); an unknown name costs no hash at all. Who asks from outside learns nothing from
+//! that, because the driver answers every failure at one moment after the command.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use mail_types::{AccountId, Address, CredentialId, DomainName, MaildropState, Octets, Secret, TenantId};
-use sqlx::types::ipnet::IpNet;
+use mail_types::{AccountId, Address, CredentialId, DomainName, MaildropState, Secret, TenantId};
+use sasl::{Candidate as Chosen, Material, ScramHash, ScramKeys, prep};
 
-use crate::credential::{APP_PASSWORD, PASSWORD, may_expunge, may_read};
-use crate::error::inconsistent;
-use crate::{Directory, Result, shown, token};
+use crate::credential::{APP_PASSWORD, LEGACY_APP_PASSWORD, PASSWORD, may_expunge};
+use crate::network::Network;
+use crate::policy::{EffectivePolicy, Policy};
+use crate::proved::Fingerprint;
+use crate::scram::Salt;
+use crate::{Directory, Error, Result, seal, token};
+
+mod certificate;
+mod oauth;
+mod prove;
+mod row;
+
+pub use certificate::{ClientCertificate, certificate_addresses};
+pub(crate) use oauth::KeySets;
+pub use oauth::{JwksFetch, JwksFuture, TokenOutcome};
+
+use row::{Account, Candidate};
 
 /// A login that was accepted, with all that a session begins with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +44,7 @@ pub struct Login {
     pub tenant: TenantId,
     /// The account.
     pub account: AccountId,
-    /// What it proved itself with.
+    /// What it proved itself with; 0 for a token or a certificate, which are not kept here.
     pub credential: CredentialId,
     /// The account's address, as it was given when it was made.
     pub address: String,
@@ -28,6 +52,8 @@ pub struct Login {
     pub may_expunge: bool,
     /// Where the maildrop stands.
     pub maildrop: MaildropState,
+    /// What holds for the session: of tenant, domain, account and credential the narrowest that decides.
+    pub policy: EffectivePolicy,
 }
 
 /// Why a login was refused.
@@ -37,15 +63,36 @@ pub enum Refusal {
     WrongCredentials,
     /// The secret was right; the account or its tenant is suspended.
     Suspended,
+    /// The secret was right; the last login is less than so many seconds ago: `[LOGIN-DELAY]`.
+    TooSoon {
+        /// Between two logins.
+        seconds: u32,
+    },
+    /// Too many failures before this one: nothing was tried, and nothing is to be for a while. `[SYS/TEMP]`, with the same
+    /// text whether there is such an account or not.
+    SlowedDown {
+        /// What is left of the wait.
+        wait: Duration,
+    },
+    /// Too many logins at once: nothing was tried. `[SYS/TEMP]`.
+    Busy,
 }
 
 impl Refusal {
     /// For metrics.
-    pub fn kind(self) -> &'static str {
+    pub const fn kind(self) -> &'static str {
         match self {
             Self::WrongCredentials => "wrong_credentials",
             Self::Suspended => "suspended",
+            Self::TooSoon { .. } => "too_soon",
+            Self::SlowedDown { .. } => "slowed_down",
+            Self::Busy => "busy",
         }
+    }
+
+    /// Whether the same login may succeed later with nobody changing anything.
+    pub const fn is_temporary(self) -> bool {
+        matches!(self, Self::TooSoon { .. } | Self::SlowedDown { .. } | Self::Busy)
     }
 }
 
@@ -58,92 +105,44 @@ pub enum LoginOutcome {
     Refused(Refusal),
 }
 
-/// The row of `pop3_login_1`: all NULL but the catalog's columns where there is no such account.
-#[derive(sqlx::FromRow)]
-struct LoginRow {
-    tenant_id: Option<i32>,
-    account_id: Option<i64>,
-    local_part: Option<String>,
-    tenant_status: Option<i16>,
-    account_status: Option<i16>,
-    shape: Option<i64>,
-    next_uid: Option<i64>,
-    live_messages: Option<i32>,
-    live_octets: Option<i64>,
-    credential_ids: Option<Vec<i64>>,
-    kinds: Option<Vec<i16>>,
-    verifiers: Option<Vec<String>>,
-    scopes: Option<Vec<i16>>,
-    allowed_nets: Option<Vec<Option<String>>>,
-    expires_at: Option<Vec<Option<DateTime<Utc>>>>,
+/// What a login name leads to, looked up this moment; whether there is such an account is not to be seen from outside.
+pub struct LookedUp {
+    directory: Directory,
+    peer: Option<IpAddr>,
+    network: Network,
+    /// The account's key in [`SlowDown`](crate::slow_down); `None`: the name is no address.
+    key: Option<Fingerprint>,
+    address: Option<Address>,
+    tenant_policy: Policy,
+    policy: EffectivePolicy,
+    account: Option<Account>,
+    salt: Salt,
+    /// No password may be tried yet.
+    wait: Option<Duration>,
 }
 
-/// One credential of the row.
-struct Candidate {
-    id: CredentialId,
-    kind: i16,
-    verifier: String,
-    scopes: i16,
-    allowed_networks: Option<String>,
-    expires_at: Option<DateTime<Utc>>,
-}
-
-impl LoginRow {
-    /// The parallel arrays as one list; arrays of unequal lengths end it.
-    fn candidates(&mut self) -> Vec<Candidate> {
-        let ids = self.credential_ids.take().unwrap_or_default().into_iter();
-        let kinds = self.kinds.take().unwrap_or_default();
-        let verifiers = self.verifiers.take().unwrap_or_default();
-        let scopes = self.scopes.take().unwrap_or_default();
-        let networks = self.allowed_nets.take().unwrap_or_default();
-        let expire = self.expires_at.take().unwrap_or_default();
-        ids.zip(kinds)
-            .zip(verifiers)
-            .zip(scopes)
-            .zip(networks)
-            .zip(expire)
-            .map(|(((((id, kind), verifier), scopes), allowed_networks), expires_at)| Candidate {
-                id: CredentialId(id),
-                kind,
-                verifier,
-                scopes,
-                allowed_networks,
-                expires_at,
-            })
-            .collect()
-    }
-
-    fn maildrop(&self) -> Result<MaildropState> {
-        let (Some(shape), Some(next_uid), Some(messages), Some(octets)) =
-            (self.shape, self.next_uid, self.live_messages, self.live_octets)
-        else {
-            return Err(inconsistent("maildrops", "account_id"));
-        };
-        Ok(MaildropState {
-            shape,
-            next_uid,
-            messages: u32::try_from(messages).map_err(|_| inconsistent("maildrops", "live_messages"))?,
-            octets: Octets(shown::unsigned(octets, "maildrops", "live_octets")?),
-        })
+impl std::fmt::Debug for LookedUp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LookedUp").finish_non_exhaustive()
     }
 }
 
-impl Candidate {
-    /// Whether it may be used at all, here and now.
-    fn holds(&self, now: DateTime<Utc>, peer: Option<IpAddr>) -> bool {
-        may_read(self.scopes) && self.expires_at.is_none_or(|at| at > now) && self.allows(peer)
+/// A login name as people type it: an address, `user%domain`, or a bare local part that takes the default domain.
+fn parse_login(login: &str, default_domain: Option<&DomainName>) -> Option<Address> {
+    if !login.contains('@')
+        && let Some((local, domain)) = login.rsplit_once('%')
+        && let Ok(address) = Address::parse(&format!("{local}@{domain}"))
+    {
+        return Some(address);
     }
-
-    /// Whether it may be used from there. One that is bound to networks is not to be used from nowhere (a Unix socket).
-    fn allows(&self, peer: Option<IpAddr>) -> bool {
-        let Some(networks) = &self.allowed_networks else { return true };
-        let Some(peer) = peer.map(|peer| peer.to_canonical()) else { return false };
-        networks.split(',').filter_map(|network| network.parse::<IpNet>().ok()).any(|network| network.contains(&peer))
-    }
+    Address::parse_login(login, default_domain).ok()
 }
 
 impl Directory {
     /// [`Directory::login_from`] from nowhere in particular: credentials that are bound to networks are refused.
+    ///
+    /// # Errors
+    /// As [`Directory::look_up`].
     pub async fn login(
         &self,
         login: &str,
@@ -153,7 +152,10 @@ impl Directory {
         self.login_from(None, login, secret, default_domain).await
     }
 
-    /// Proves a login from a peer's address. `login` is an address, or a bare local part that takes `default_domain`.
+    /// Proves a login by name and secret.
+    ///
+    /// # Errors
+    /// As [`Directory::look_up`].
     pub async fn login_from(
         &self,
         peer: Option<IpAddr>,
@@ -161,62 +163,203 @@ impl Directory {
         secret: &Secret,
         default_domain: Option<&DomainName>,
     ) -> Result<LoginOutcome> {
-        let refused = Ok(LoginOutcome::Refused(Refusal::WrongCredentials));
-        let Ok(address) = Address::parse_login(login, default_domain) else { return refused };
-        // Named columns: a later release's function may have more of them.
-        let mut row = sqlx::query_as::<_, LoginRow>(
-            "SELECT tenant_id, account_id, local_part, tenant_status, account_status, shape, next_uid, live_messages, live_octets,
-                    credential_ids, kinds, verifiers, scopes, allowed_nets, expires_at
-               FROM restante.pop3_login_1($1, $2)",
-        )
-        .bind(address.domain.as_str())
-        .bind(address.local.key().as_str())
-        .fetch_one(&self.pool)
-        .await?;
-        let (Some(tenant), Some(account)) = (row.tenant_id, row.account_id) else { return refused };
-        let candidates = row.candidates();
-        let Some(proved) = self.prove(candidates, peer, secret).await? else { return refused };
-        // Said only to who knows the secret.
-        if row.tenant_status != Some(1) || row.account_status != Some(1) {
-            return Ok(LoginOutcome::Refused(Refusal::Suspended));
-        }
-        let local = row.local_part.as_deref().unwrap_or_default();
-        Ok(LoginOutcome::Accepted(Login {
-            tenant: TenantId(tenant),
-            account: AccountId(account),
-            credential: proved.id,
-            address: shown::address(local, address.domain.as_str(), "accounts")?.to_string(),
-            may_expunge: may_expunge(proved.scopes),
-            maildrop: row.maildrop()?,
-        }))
+        self.look_up(peer, login, default_domain).await?.password(secret).await
     }
 
-    /// The credential that the secret is the one of. App passwords first: they cost next to nothing.
-    async fn prove(
+    /// Looks up whom a client wants to authenticate as: an address, `user%domain`, or a bare local part, which takes
+    /// `default_domain`. A name that leads nowhere is looked up all the same.
+    ///
+    /// # Errors
+    /// Trouble of ours only: the database is away, or a row is inconsistent.
+    pub async fn look_up(
         &self,
-        candidates: Vec<Candidate>,
         peer: Option<IpAddr>,
-        secret: &Secret,
-    ) -> Result<Option<Candidate>> {
-        let now = self.now();
-        let (app_passwords, passwords): (Vec<_>, Vec<_>) = candidates
-            .into_iter()
-            .filter(|candidate| candidate.holds(now, peer))
-            .filter(|candidate| candidate.kind == APP_PASSWORD || candidate.kind == PASSWORD)
-            .partition(|candidate| candidate.kind == APP_PASSWORD);
-        if token::is_app_password(secret) {
-            for candidate in app_passwords {
-                if token::verify_app_password(&self.keys, &candidate.verifier, secret)? {
-                    return Ok(Some(candidate));
+        login: &str,
+        default_domain: Option<&DomainName>,
+    ) -> Result<LookedUp> {
+        let address = parse_login(login, default_domain);
+        self.look_up_address(peer, login, address).await
+    }
+
+    async fn look_up_address(&self, peer: Option<IpAddr>, login: &str, address: Option<Address>) -> Result<LookedUp> {
+        let found = match &address {
+            Some(address) => Some(row::find(&self.pool, address).await?),
+            None => None,
+        };
+        let name = match &address {
+            Some(address) => format!("{}@{}", address.local.key().as_str(), address.domain),
+            None => login.to_owned(),
+        };
+        let key = match &address {
+            Some(_) => Some(self.logins.proved.fingerprint(&[b"account", name.as_bytes()])?),
+            None => None,
+        };
+        let network = Network::of(peer);
+        let wait = self.logins.slow_down.wait(network, key, self.clock.monotonic());
+        let (tenant_policy, policy, account) = match found {
+            Some(found) => (found.tenant_policy, found.policy, found.account),
+            None => (Policy::default(), EffectivePolicy::default(), None),
+        };
+        // Made up always, so that who is unknown costs the same.
+        let made_up = Salt::made_up(&self.keys, &name)?;
+        let salt = account.as_ref().map_or(made_up, |account| account.salt.clone());
+        let directory = self.clone();
+        Ok(LookedUp { directory, peer, network, key, address, tenant_policy, policy, account, salt, wait })
+    }
+}
+
+impl LookedUp {
+    /// What tenant, domain and account decide; the domain's where there is no such account.
+    pub fn policy(&self) -> EffectivePolicy {
+        self.policy
+    }
+
+    /// The account as an exchange of SASL needs it, with the credentials that may be used here and now. SCRAM's keys of the
+    /// account's password are among them only if the policy says so, and not while passwords have to wait.
+    pub fn account(&self, material: Material) -> sasl::Account {
+        let mut account = sasl::Account {
+            salt: self.salt.octets.clone(),
+            iterations: self.salt.iterations,
+            keys: Vec::new(),
+            secrets: Vec::new(),
+        };
+        let Some(found) = &self.account else { return account };
+        for (chosen, candidate) in self.candidates() {
+            match material {
+                Material::Scram(hash) => {
+                    let is_offered = candidate.kind != PASSWORD || (self.policy.scram_passwords && self.wait.is_none());
+                    let stored = match hash {
+                        ScramHash::Sha256 => candidate.scram256.as_deref(),
+                        ScramHash::Sha1 => candidate.scram1.as_deref(),
+                    };
+                    let keys = stored.filter(|_| is_offered).and_then(|stored| ScramKeys::parse(hash, stored));
+                    account.keys.extend(keys.map(|keys| (chosen, keys)));
+                }
+                Material::Secrets => {
+                    let sealed = candidate.sealed.as_deref().filter(|_| candidate.kind == LEGACY_APP_PASSWORD);
+                    let secret =
+                        sealed.and_then(|sealed| seal::open(&self.directory.keys, (found.tenant, found.id), sealed));
+                    account.secrets.extend(secret.map(|secret| (chosen, secret)));
                 }
             }
         }
-        for candidate in passwords {
-            if self.hasher.verify(candidate.verifier.clone(), secret.clone()).await? {
-                return Ok(Some(candidate));
+        account
+    }
+
+    /// The client sent a secret.
+    ///
+    /// # Errors
+    /// Trouble of ours only.
+    pub async fn password(mut self, secret: &Secret) -> Result<LoginOutcome> {
+        // Again: failures that were counted since the name was looked up hold too.
+        let now = self.directory.clock.monotonic();
+        self.wait = self.wait.or_else(|| self.directory.logins.slow_down.wait(self.network, self.key, now));
+        match self.prove(secret).await {
+            Ok(Some(proved)) => self.accept(&proved).await,
+            Ok(None) => {
+                let key = self.key.unwrap_or_default();
+                let network = format!("{:?}", self.network);
+                let fingerprint =
+                    self.directory.logins.proved.fingerprint(&[b"wrong", network.as_bytes(), &key, secret.expose()])?;
+                Ok(self.refuse(fingerprint))
             }
+            Err(Error::Busy) => Ok(LoginOutcome::Refused(Refusal::Busy)),
+            Err(error) => Err(error),
         }
-        Ok(None)
+    }
+
+    /// The client proved to know the secret of one of the credentials that [`LookedUp::account`] named.
+    ///
+    /// # Errors
+    /// Trouble of ours only.
+    pub async fn proved(self, chosen: Chosen) -> Result<LoginOutcome> {
+        let proved = self.candidates().find(|(one, _)| *one == chosen).map(|(_, candidate)| candidate.clone());
+        match proved {
+            Some(candidate) => self.accept(&candidate).await,
+            None => self.refused(),
+        }
+    }
+
+    /// The client did not prove anything.
+    ///
+    /// # Errors
+    /// Trouble of ours only.
+    pub fn refused(self) -> Result<LoginOutcome> {
+        // What was wrong cannot be seen. Where only secrets that nobody can guess were asked for, it is one failure, however
+        // often it is repeated: a device with an old app password. Else each may be a guess.
+        let mut each = [0; 16];
+        if self.policy.scram_passwords {
+            self.directory.random.fill(&mut each);
+        }
+        let key = self.key.unwrap_or_default();
+        let network = format!("{:?}", self.network);
+        let fingerprint = self.directory.logins.proved.fingerprint(&[b"unproved", network.as_bytes(), &key, &each])?;
+        Ok(self.refuse(fingerprint))
+    }
+
+    /// The credentials that may be used here and now.
+    fn candidates(&self) -> impl Iterator<Item = (Chosen, &Candidate)> {
+        let now = self.directory.now();
+        let all = self.account.iter().flat_map(|account| &account.candidates).enumerate();
+        all.filter(move |(_, candidate)| candidate.holds(now, self.peer, &self.policy))
+            .map(|(at, candidate)| (Chosen(at), candidate))
+    }
+
+    /// Counts a failure, unless nothing was tried.
+    fn refuse(&self, fingerprint: Fingerprint) -> LoginOutcome {
+        if let Some(wait) = self.wait {
+            return LoginOutcome::Refused(Refusal::SlowedDown { wait });
+        }
+        let now = self.directory.clock.monotonic();
+        self.directory.logins.slow_down.failed(self.network, self.key, fingerprint, now);
+        LoginOutcome::Refused(Refusal::WrongCredentials)
+    }
+
+    async fn accept(&self, proved: &Candidate) -> Result<LoginOutcome> {
+        let policy = self.policy.under(&proved.policy);
+        self.accept_as(proved.id, may_expunge(proved.scopes), policy).await
+    }
+
+    /// The client is who it says: what is said from here on is said to nobody else.
+    async fn accept_as(
+        &self,
+        credential: CredentialId,
+        may_expunge: bool,
+        policy: EffectivePolicy,
+    ) -> Result<LoginOutcome> {
+        let Some(account) = &self.account else { return Ok(LoginOutcome::Refused(Refusal::WrongCredentials)) };
+        if let Some(key) = self.key {
+            self.directory.logins.slow_down.succeeded(self.network, key, self.directory.clock.monotonic());
+        }
+        if !account.active {
+            return Ok(LoginOutcome::Refused(Refusal::Suspended));
+        }
+        let seconds = policy.login_delay_seconds;
+        if seconds > 0 && !self.directory.is_late_enough(account, seconds).await? {
+            return Ok(LoginOutcome::Refused(Refusal::TooSoon { seconds }));
+        }
+        Ok(LoginOutcome::Accepted(Login {
+            tenant: account.tenant,
+            account: account.id,
+            credential,
+            address: account.address.clone(),
+            may_expunge,
+            maildrop: account.maildrop,
+            policy,
+        }))
+    }
+}
+
+impl Directory {
+    /// Whether the account's last login is so many seconds ago; notes this one. For accounts with a LOGIN-DELAY only.
+    async fn is_late_enough(&self, account: &Account, seconds: u32) -> Result<bool> {
+        let late_enough = sqlx::query_scalar("SELECT restante.pop3_login_time_1($1, $2, $3)")
+            .bind(account.tenant.0)
+            .bind(account.id.0)
+            .bind(i32::try_from(seconds).unwrap_or(i32::MAX))
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(late_enough)
     }
 }
 
@@ -224,29 +367,17 @@ impl Directory {
 mod tests {
     use super::*;
 
-    fn candidate(networks: Option<&str>, scopes: i16, expires_at: Option<DateTime<Utc>>) -> Candidate {
-        let allowed_networks = networks.map(str::to_owned);
-        Candidate { id: CredentialId(1), kind: PASSWORD, verifier: String::new(), scopes, allowed_networks, expires_at }
-    }
-
-    fn at(second: i64) -> DateTime<Utc> {
-        DateTime::from_timestamp(second, 0).unwrap()
-    }
-
     #[test]
-    fn a_credential_holds_in_its_time_its_networks_and_its_scopes() {
-        let peer = Some("192.0.2.7".parse().unwrap());
-        assert!(candidate(None, 1, None).holds(at(10), None));
-        assert!(!candidate(None, 2, None).holds(at(10), None), "deleting without reading is no login");
-        assert!(candidate(None, 1, Some(at(11))).holds(at(10), None));
-        assert!(!candidate(None, 1, Some(at(10))).holds(at(10), None));
-        assert!(candidate(Some("192.0.2.0/24,2001:db8::/32"), 1, None).holds(at(10), peer));
-        assert!(!candidate(Some("198.51.100.0/24"), 1, None).holds(at(10), peer));
-        assert!(!candidate(Some("192.0.2.0/24"), 1, None).holds(at(10), None), "bound to networks, and from none");
-        let mapped = Some("::ffff:192.0.2.7".parse().unwrap());
-        assert!(
-            candidate(Some("192.0.2.0/24"), 1, None).holds(at(10), mapped),
-            "an IPv4-mapped address is the IPv4 one"
-        );
+    fn a_login_name_is_an_address_in_several_forms() {
+        let default = DomainName::parse("acme.test").ok();
+        let parsed = |login: &str| parse_login(login, default.as_ref()).map(|address| address.to_string());
+        assert_eq!(parsed("alice@other.test").as_deref(), Some("alice@other.test"));
+        assert_eq!(parsed("alice%other.test").as_deref(), Some("alice@other.test"));
+        assert_eq!(parsed("a%b%other.test").as_deref(), Some("a%b@other.test"));
+        assert_eq!(parsed("alice").as_deref(), Some("alice@acme.test"));
+        assert_eq!(parsed("alice%other.test@acme.test").as_deref(), Some("alice%other.test@acme.test"));
+        assert_eq!(parsed("50%").as_deref(), Some("50%@acme.test"));
+        assert_eq!(parsed("not an address"), None);
+        assert_eq!(parse_login("alice", None), None);
     }
 }

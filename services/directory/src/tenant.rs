@@ -7,7 +7,9 @@ use sqlx::PgConnection;
 
 use crate::audit::{self, Event};
 use crate::error::inconsistent;
-use crate::{Caller, Directory, Error, Page, PageRequest, Policy, Precondition, Result, shown};
+use crate::{
+    Caller, Directory, Error, Page, PageRequest, Policy, PolicyChange, Precondition, Result, policy::Level, shown,
+};
 
 /// The longest display name, in characters.
 const MAX_NAME: usize = 200;
@@ -96,10 +98,8 @@ pub struct TenantChange {
     pub accounts: Option<Option<i32>>,
     /// Domains, `Some(None)` for no limit.
     pub domains: Option<Option<i32>>,
-    /// `Some(None)` for the default.
-    pub over_quota: Option<Option<crate::OverQuota>>,
-    /// `Some(None)` for the default.
-    pub retention_days: Option<Option<u32>>,
+    /// What it decides.
+    pub policy: PolicyChange,
 }
 
 #[derive(sqlx::FromRow)]
@@ -140,7 +140,7 @@ impl Directory {
     pub async fn create_tenant(&self, caller: &Caller, new: NewTenant) -> Result<Tenant> {
         caller.require_platform()?;
         check_name(&new.name)?;
-        new.policy.check()?;
+        new.policy.check(Level::Tenant)?;
         let mut tx = self.begin(caller).await?;
         let row = sqlx::query_as::<_, TenantRow>(
             "INSERT INTO restante.tenants (slug, display_name, policy, max_octets, max_accounts, max_domains)
@@ -195,11 +195,8 @@ impl Directory {
     ) -> Result<Tenant> {
         let mut tx = self.begin(caller).await?;
         let before = self.tenant_to_change(&mut tx, caller, slug, precondition).await?;
-        let policy = Policy {
-            over_quota: change.over_quota.unwrap_or(before.policy.over_quota),
-            retention_days: change.retention_days.unwrap_or(before.policy.retention_days),
-        };
-        policy.check()?;
+        let policy = change.policy.apply(before.policy.clone());
+        policy.check(Level::Tenant)?;
         let name = change.name.unwrap_or_else(|| before.name.clone());
         check_name(&name)?;
         let row = sqlx::query_as::<_, TenantRow>(

@@ -77,7 +77,7 @@ pub(crate) fn verify_app_password(keys: &MasterKeys, verifier: &str, secret: &Se
 }
 
 /// HMAC-SHA256 (RFC 2104).
-fn hmac(key: &[u8; 32], message: &[u8]) -> Result<[u8; 32]> {
+pub(crate) fn hmac(key: &[u8; 32], message: &[u8]) -> Result<[u8; 32]> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).map_err(|_| Error::Internal("hmac key"))?;
     mac.update(message);
     Ok(mac.finalize().into_bytes().into())

@@ -1,7 +1,10 @@
 //! Bodies: segments in object storage. Everything here is about octets and places; what a message is and whose, the catalog
 //! knows. Objects are immutable and never written twice, so nothing read here can be stale.
 
+pub(crate) mod cipher;
+pub(crate) mod encode;
 pub mod frame;
+pub(crate) mod keys;
 pub mod segment;
 
 use std::sync::{Arc, LazyLock};
@@ -9,9 +12,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
-use mail_types::SegmentUuid;
+use mail_types::{SegmentUuid, TenantId};
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, PutPayload};
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload};
 use prometheus::{HistogramVec, register_histogram_vec};
 
 use crate::Error;
@@ -50,6 +53,28 @@ impl Bodies {
     pub async fn put(&self, segment: SegmentUuid, pieces: Vec<Bytes>) -> Result<(), Error> {
         let payload = PutPayload::from_iter(pieces);
         self.timed("put", self.store.put(&Self::key(segment), payload)).await.map(drop)
+    }
+
+    /// Writes a tenant's wrapped key, once; answers what lies there, which may be another process's.
+    pub async fn put_key(&self, tenant: TenantId, version: u32, wrapped: Vec<u8>) -> Result<Bytes, Error> {
+        let key = Path::from(format!("v1/key/{tenant}/{version}"));
+        match self.timed("put", self.store.put_opts(&key, wrapped.into(), PutMode::Create.into())).await {
+            Ok(_) | Err(Error::Store(object_store::Error::AlreadyExists { .. })) => {}
+            Err(error) => return Err(error),
+        }
+        // Read back before its first use: a key that cannot be read again would lose every message under it.
+        let read = async { self.store.get(&key).await?.bytes().await };
+        self.timed("get", read).await
+    }
+
+    /// Some octets of a segment, all at once.
+    pub async fn get_whole(&self, segment: SegmentUuid, offset: u64, len: u64) -> Result<Bytes, Error> {
+        let key = Self::key(segment);
+        let octets = self.timed("get", self.store.get_range(&key, offset..offset + len)).await?;
+        if octets.len() as u64 == len {
+            return Ok(octets);
+        }
+        Err(Error::Damaged { segment, offset, what: "the object ends inside the frame" })
     }
 
     /// Opens some octets of a segment; the first answer has come when this returns.

@@ -2,13 +2,18 @@
 //! and nothing else; the SQL stands beside the type it fills, one file per purpose.
 
 pub(crate) mod deliver;
+pub(crate) mod keys;
+pub(crate) mod lease;
 pub(crate) mod maildrop;
 pub(crate) mod quit;
 pub(crate) mod sweep;
 
 use std::sync::LazyLock;
 
+use mail_types::TenantId;
 use prometheus::{HistogramVec, register_histogram_vec};
+use runtime::database::Pool;
+use sqlx::{Postgres, Transaction};
 
 use crate::Error;
 
@@ -33,4 +38,14 @@ pub(crate) async fn named<T>(
     let label = result.as_ref().err().map_or("ok", Error::kind);
     CALLS.with_label_values(&[call, label]).observe(start.elapsed().as_secs_f64());
     result
+}
+
+/// A transaction of one tenant: what row-level security and the functions of the admin role go by.
+pub(crate) async fn as_tenant(pool: &Pool, tenant: TenantId) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    sqlx::query("SELECT set_config('restante.tenant_id', $1, true)")
+        .bind(tenant.0.to_string())
+        .execute(&mut *tx)
+        .await?;
+    Ok(tx)
 }

@@ -51,6 +51,28 @@ pub struct Settings {
     pub commit_deadline_ms: u64,
     /// Memory for lists of maildrops held between sessions, octets.
     pub lists_octets: u64,
+    /// Memory for frames held between sessions, octets.
+    pub frames_octets: u64,
+    /// Reading ahead of sessions that fetch in sequence.
+    pub read_ahead: ReadAheadSettings,
+}
+
+/// `[mailstore.read_ahead]`: bounds of what is read before it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReadAheadSettings {
+    /// Messages of one session on the way.
+    pub session_messages: usize,
+    /// Octets of one session on the way.
+    pub session_octets: u64,
+    /// Octets of all sessions of the process on the way.
+    pub process_octets: u64,
+}
+
+impl Default for ReadAheadSettings {
+    fn default() -> Self {
+        Self { session_messages: 64, session_octets: 4 * 1024 * 1024, process_octets: 128 * 1024 * 1024 }
+    }
 }
 
 impl Default for Settings {
@@ -65,6 +87,8 @@ impl Default for Settings {
             busy_deadline_ms: 5_000,
             commit_deadline_ms: 30_000,
             lists_octets: 64 * 1024 * 1024,
+            frames_octets: 64 * 1024 * 1024,
+            read_ahead: ReadAheadSettings::default(),
         }
     }
 }

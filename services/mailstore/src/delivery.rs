@@ -17,6 +17,7 @@ use runtime::database::{DbRole, Pool};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::bodies::Bodies;
+use crate::bodies::keys::Keys;
 use crate::config::Settings;
 use crate::incoming::Body;
 
@@ -108,6 +109,7 @@ pub(crate) struct Engine {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) incarnation: u128,
+    pub(crate) keys: Keys,
     pub(crate) large: Semaphore,
 }
 
@@ -169,13 +171,14 @@ impl Engine {
     async fn write(&self, group: Vec<Queued>) -> Option<group::Placed> {
         let now = self.clock.now();
         let segment = SegmentUuid::new(now, self.random.as_ref());
-        let (pieces, placed) = match group::build(segment, now, self.incarnation, self.random.as_ref(), group) {
-            Ok(built) => built,
-            Err(refused) => {
-                refused.answer_all(&DeliveryVerdict::Unavailable);
-                return None;
-            }
+        let making = group::Making {
+            segment,
+            now,
+            incarnation: self.incarnation,
+            random: self.random.as_ref(),
+            keys: &self.keys,
         };
+        let (pieces, placed) = making.build(group).await?;
         match self.bodies.put(segment, pieces).await {
             Ok(()) => Some(placed),
             Err(error) => {

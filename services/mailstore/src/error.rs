@@ -1,6 +1,6 @@
 //! What can go wrong with the mailstore, with a kind for metrics and whether trying again may help.
 
-use mail_types::SegmentUuid;
+use mail_types::{SegmentUuid, TenantId};
 
 /// A failure of the mailstore. Its text is for the log; what a client is told is the drivers' business.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +32,31 @@ pub enum Error {
         /// Which column and why.
         what: &'static str,
     },
+    /// A key that a frame names is not there or does not open.
+    #[error("tenant {tenant} has no usable key of version {version}")]
+    NoKey {
+        /// Whose.
+        tenant: TenantId,
+        /// Which.
+        version: u32,
+    },
+    /// The tenant's key was erased, and its mail with it.
+    #[error("the key of version {version} of tenant {tenant} was erased")]
+    KeyErased {
+        /// Whose.
+        tenant: TenantId,
+        /// Which.
+        version: u32,
+    },
+    /// The master key that a tenant's key is wrapped by is not configured.
+    #[error("master key {id} is not configured")]
+    NoMasterKey {
+        /// Which.
+        id: String,
+    },
+    /// An exclusive session lost its lease, or its frontend could not beat: it may change nothing any more.
+    #[error("the lease is lost")]
+    LeaseLost,
     /// The object store's URL.
     #[error("object store URL: {0}")]
     Url(String),
@@ -47,6 +72,10 @@ impl Error {
             Self::StoreDeadline(_) => "store_deadline",
             Self::Damaged { .. } => "damaged",
             Self::Inconsistent { .. } => "inconsistent",
+            Self::NoKey { .. } => "no_key",
+            Self::KeyErased { .. } => "key_erased",
+            Self::NoMasterKey { .. } => "no_master_key",
+            Self::LeaseLost => "lease_lost",
             Self::Url(_) => "url",
         }
     }
@@ -57,7 +86,13 @@ impl Error {
             Self::Catalog(error) => error.is_temporary(),
             Self::Store(error) => !matches!(error, object_store::Error::NotFound { .. }),
             Self::StoreDeadline(_) => true,
-            Self::Damaged { .. } | Self::Inconsistent { .. } | Self::Url(_) => false,
+            Self::Damaged { .. }
+            | Self::Inconsistent { .. }
+            | Self::NoKey { .. }
+            | Self::KeyErased { .. }
+            | Self::NoMasterKey { .. }
+            | Self::LeaseLost
+            | Self::Url(_) => false,
         }
     }
 }

@@ -7,7 +7,9 @@
 //! - **Purge, reclaim**: rows first, then the object after the grace; an orphan is condemned in the catalog before it is
 //!   deleted. Each step may be the last before a crash and may run twice.
 
+mod ahead;
 pub mod bodies;
+mod cache;
 mod catalog;
 mod config;
 mod delivery;
@@ -22,15 +24,20 @@ mod trace;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mail_types::{AccountId, Clock, MaildropState, Random, TenantId};
+use mail_types::{AccountId, Clock, CredentialId, MaildropState, Random, SessionUuid, TenantId};
 use object_store::ObjectStore;
 use runtime::database::{DbRole, Pool};
+use runtime::keys::MasterKeys;
 use sqlx::Row as _;
 use tokio::sync::Semaphore;
 
+use bodies::keys::Keys;
+
+pub use ahead::SessionReader;
+pub use catalog::lease::{DeviceView, Fence, Frontend};
 pub use catalog::maildrop::Listed;
-pub use catalog::quit::{SessionOutcome, SessionRecord};
-pub use config::{Settings, StoreSettings, open_store};
+pub use catalog::quit::{DeviceChange, SessionOutcome, SessionRecord, Update};
+pub use config::{ReadAheadSettings, Settings, StoreSettings, open_store};
 pub use delivery::{Delivery, DeliveryVerdict, Recipient, Target};
 pub use error::Error;
 pub use incoming::{Body, Incoming, IncomingError, MemoryBudget};
@@ -47,6 +54,7 @@ const SCHEMA_VERSION: i32 = 1;
 pub struct Mailstore {
     pool: Pool,
     bodies: bodies::Bodies,
+    reads: ahead::Shared,
     lists: snapshot::Lists,
     memory: MemoryBudget,
     deliverer: delivery::Deliverer,
@@ -73,6 +81,8 @@ pub struct Parts {
     pub settings: Settings,
     /// The memory for bodies in flight: one for the whole process.
     pub memory: MemoryBudget,
+    /// What the tenants' keys are wrapped by.
+    pub master: MasterKeys,
     /// The time of day, for new uuids.
     pub clock: Arc<dyn Clock>,
     /// Randomness, for new uuids and salts.
@@ -89,7 +99,7 @@ impl Settings {
 impl Mailstore {
     /// Opens the mailstore: asks the catalog who it is and whether this program may run on its schema.
     pub async fn open(parts: Parts) -> Result<Self, Error> {
-        let Parts { pool, role, store, store_settings, settings, memory, clock, random } = parts;
+        let Parts { pool, role, store, store_settings, settings, memory, master, clock, random } = parts;
         let row = catalog::named(
             "catalog_1",
             sqlx::query("SELECT incarnation, schema_min FROM restante.catalog_1()").fetch_one(&pool),
@@ -100,7 +110,15 @@ impl Mailstore {
         }
         let incarnation = row.try_get::<uuid::Uuid, _>("incarnation")?.as_u128();
         let bodies = bodies::Bodies::new(store, &store_settings);
+        let keys = Keys::new(pool.clone(), role, bodies.clone(), master, random.clone());
         let lists = snapshot::Lists::new(settings.lists_octets);
+        let reads = ahead::Shared {
+            bodies: bodies.clone(),
+            keys: keys.clone(),
+            frames: cache::Frames::new(settings.frames_octets),
+            budget: ahead::Shared::budget(&settings.read_ahead),
+            settings: settings.read_ahead.clone(),
+        };
         let large = Semaphore::new(settings.large_in_flight.max(1));
         let engine = delivery::Engine {
             pool: pool.clone(),
@@ -110,9 +128,10 @@ impl Mailstore {
             clock,
             random,
             incarnation,
+            keys,
             large,
         };
-        Ok(Self { pool, bodies, lists, memory, deliverer: delivery::Deliverer::start(engine) })
+        Ok(Self { pool, bodies, reads, lists, memory, deliverer: delivery::Deliverer::start(engine) })
     }
 
     /// A body on its way in, of at most so many octets as sent.
@@ -135,26 +154,61 @@ impl Mailstore {
         self.lists.open(&self.pool, tenant, account, state).await
     }
 
-    /// Opens a message of a snapshot for reading.
-    pub async fn read(&self, tenant: TenantId, message: &Message, part: Part) -> Result<BodyReader, Error> {
-        BodyReader::open(&self.bodies, tenant, message, part).await
+    /// A reader of a snapshot's messages, for one session: it reads ahead while they are asked for in sequence. `places` says
+    /// which of them the session sees, in order; all of them where there is none.
+    pub fn reader(&self, tenant: TenantId, snapshot: Arc<Snapshot>, places: Option<Arc<[u32]>>) -> SessionReader {
+        SessionReader::new(self.reads.clone(), tenant, snapshot, places)
     }
 
-    /// Ends a session in the UPDATE state: expunges what it marked and writes its row, in one transaction. Answers how many
-    /// messages this session expunged; those that another session expunged first are not counted. A repeat is done once.
+    /// Ends a session in the UPDATE state: expunges what it marked, notes what its device saw, and writes its row, in one
+    /// transaction. Answers how many messages this session expunged; those that another session expunged first are not counted. A
+    /// repeat is done once.
     pub async fn quit(
         &self,
         tenant: TenantId,
         account: AccountId,
         record: &SessionRecord,
-        uids: &[i64],
+        update: &Update,
     ) -> Result<u32, Error> {
-        let first = catalog::quit::quit(&self.pool, tenant, account, record, uids).await;
+        let first = catalog::quit::quit(&self.pool, tenant, account, record, update).await;
         match first {
             // The connection broke, perhaps after the commit: the same session asked again gets the same answer.
-            Err(error) if error.is_temporary() => catalog::quit::quit(&self.pool, tenant, account, record, uids).await,
+            Err(error) if error.is_temporary() => {
+                catalog::quit::quit(&self.pool, tenant, account, record, update).await
+            }
             other => other,
         }
+    }
+
+    /// What a device has fetched and hidden.
+    pub async fn device_view(
+        &self,
+        tenant: TenantId,
+        account: AccountId,
+        credential: CredentialId,
+    ) -> Result<DeviceView, Error> {
+        catalog::lease::device_view(&self.pool, tenant, account, credential).await
+    }
+
+    /// Exclusive access to a maildrop, or `None` while another session has it.
+    pub async fn lease(
+        &self,
+        tenant: TenantId,
+        account: AccountId,
+        frontend: &Frontend,
+        session: SessionUuid,
+    ) -> Result<Option<Fence>, Error> {
+        catalog::lease::lease(&self.pool, tenant, account, frontend, session).await
+    }
+
+    /// Gives exclusive access up.
+    pub async fn unlease(&self, tenant: TenantId, account: AccountId, fence: Fence) -> Result<(), Error> {
+        catalog::lease::unlease(&self.pool, tenant, account, fence).await
+    }
+
+    /// Keeps a frontend's leases alive for 15 seconds more; answers how many frontends of its role are alive.
+    pub async fn beat(&self, frontend: &Frontend) -> Result<u32, Error> {
+        catalog::lease::beat(&self.pool, frontend).await
     }
 
     /// A page of a maildrop's messages for the API (role admin), after a uid, in order.

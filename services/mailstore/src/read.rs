@@ -1,15 +1,20 @@
-//! Reading a message: one range request, streamed, every part checked against its checksum before its last piece is handed
-//! on. A damaged message therefore never looks complete to a client.
+//! Reading a message: one range request, streamed; every chunk is decrypted and every part checked before its last piece is
+//! handed on. A damaged message therefore never looks complete to a client.
 
-use std::collections::VecDeque;
+mod part;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _};
 use mail_types::{SegmentUuid, TenantId};
 
+use self::part::{PartReader, Wants};
 use crate::Error;
+use crate::ahead::Shared;
 use crate::bodies::Bodies;
-use crate::bodies::frame::{FrameHeader, HEADER_LEN, Stored};
+use crate::bodies::cipher::PartName;
+use crate::bodies::frame::{FrameHeader, HEADER_LEN};
+use crate::bodies::keys::Keys;
+use crate::cache::Frames;
 use crate::snapshot::Message;
 
 /// How much of a message is wanted.
@@ -19,113 +24,175 @@ pub enum Part {
     Whole,
     /// The header with its empty line.
     Head,
+    /// The header and some lines of the body: read in steps, and no further than the reader asks.
+    Lines,
+}
+
+/// Where stored octets come from.
+pub(crate) enum Source {
+    /// In memory already.
+    Held(Option<Bytes>),
+    /// One request, streamed.
+    Stream(Box<dyn Stream<Item = Result<Bytes, Error>> + Send + Unpin>),
+    /// A request when more is wanted, each for twice as much as the last.
+    Steps { bodies: Bodies, segment: SegmentUuid, next: u64, end: u64, step: u64 },
+}
+
+/// The first step beyond the header.
+const FIRST_STEP: u64 = 16 * 1024;
+
+impl Source {
+    pub(crate) fn held(octets: Bytes) -> Self {
+        Self::Held(Some(octets))
+    }
+
+    pub(crate) async fn stream(bodies: &Bodies, segment: SegmentUuid, offset: u64, len: u64) -> Result<Self, Error> {
+        Ok(Self::Stream(Box::new(bodies.get(segment, offset, len).await?)))
+    }
+
+    pub(crate) fn steps(bodies: Bodies, segment: SegmentUuid, offset: u64, head: u64, len: u64) -> Self {
+        Self::Steps { bodies, segment, next: offset, end: offset + len, step: head + FIRST_STEP }
+    }
+
+    async fn next(&mut self) -> Option<Result<Bytes, Error>> {
+        match self {
+            Self::Held(octets) => octets.take().map(Ok),
+            Self::Stream(stream) => stream.next().await,
+            Self::Steps { bodies, segment, next, end, step } => {
+                let len = (*step).min(*end - *next);
+                if len == 0 {
+                    return None;
+                }
+                let read = bodies.get_whole(*segment, *next, len).await;
+                *next += len;
+                *step *= 2;
+                Some(read)
+            }
+        }
+    }
 }
 
 /// A message's octets, before dot-stuffing, in pieces.
 pub struct BodyReader {
-    source: Box<dyn Stream<Item = Result<Bytes, Error>> + Send + Unpin>,
+    source: Source,
+    keys: Keys,
+    /// A whole frame, to be held for others once it was found whole.
+    remember: Option<(Frames, Bytes)>,
     segment: SegmentUuid,
-    offset: u64,
+    /// The frame's offset in it.
+    place: u32,
     tenant: TenantId,
+    wanted: Part,
     /// Read from the store, not yet used.
     buffer: BytesMut,
-    /// What still comes, in order.
-    sections: VecDeque<Section>,
-    /// Handed out before the frame's HEAD: this copy's own lines.
+    /// This copy's own lines, handed out first.
     prefix: Bytes,
+    stage: Stage,
 }
 
-#[derive(Debug)]
-enum Section {
-    /// The frame's header: says what follows.
-    Header { part: Part },
-    /// Passed over.
-    Skip(u32),
-    /// Handed out and checked.
-    Octets { left: u32, crc: u32, expected: u32 },
+/// What comes next.
+enum Stage {
+    Header,
+    Head { parts: Box<PartReader>, header: FrameHeader },
+    Body(Box<PartReader>),
+    Done,
 }
 
 impl std::fmt::Debug for BodyReader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("BodyReader")
             .field("segment", &self.segment)
-            .field("offset", &self.offset)
+            .field("offset", &self.place)
             .finish_non_exhaustive()
     }
 }
 
 impl BodyReader {
-    /// Opens a message; the store has answered when this returns.
-    pub(crate) async fn open(bodies: &Bodies, tenant: TenantId, message: &Message, part: Part) -> Result<Self, Error> {
-        let len = match part {
-            Part::Whole => message.place.len,
-            Part::Head => message.place.head_len,
+    pub(crate) fn new(source: Source, shared: &Shared, tenant: TenantId, message: &Message, part: Part) -> Self {
+        let remember = match &source {
+            Source::Held(Some(frame)) if part == Part::Whole => Some((shared.frames.clone(), frame.clone())),
+            _ => None,
         };
-        let offset = u64::from(message.place.offset);
-        let source = bodies.get(message.segment, offset, len.into()).await?;
-        let prefix =
-            message.extras.as_ref().map(|extras| Bytes::copy_from_slice(extras.prefix.as_bytes())).unwrap_or_default();
-        Ok(Self {
-            source: Box::new(source),
+        let prefix = message.extras.as_ref().map(|extras| Bytes::copy_from_slice(extras.prefix.as_bytes()));
+        Self {
+            source,
+            keys: shared.keys.clone(),
+            remember,
             segment: message.segment,
-            offset,
+            place: message.place.offset,
             tenant,
+            wanted: part,
             buffer: BytesMut::new(),
-            sections: VecDeque::from([Section::Header { part }]),
-            prefix,
-        })
+            prefix: prefix.unwrap_or_default(),
+            stage: Stage::Header,
+        }
     }
 
     /// The next piece; `None` when all was handed out and found whole.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
-            let Some(section) = self.sections.front_mut() else { return Ok(None) };
-            match section {
-                Section::Header { part } => {
-                    let part = *part;
-                    self.fill(HEADER_LEN).await?;
-                    let header = FrameHeader::decode(&self.buffer).map_err(|what| self.damaged(what))?;
-                    if header.tenant != self.tenant {
-                        return Err(self.damaged("the frame is another tenant's"));
-                    }
-                    self.buffer.advance(HEADER_LEN);
-                    let checked = |stored: Stored| Section::Octets { left: stored.len, crc: 0, expected: stored.crc };
-                    self.sections = VecDeque::from([Section::Skip(header.meta.len), checked(header.head)]);
-                    if part == Part::Whole {
-                        self.sections.push_back(checked(header.body));
-                    }
+            let parts = match &mut self.stage {
+                Stage::Done => return Ok(None),
+                Stage::Head { parts, .. } | Stage::Body(parts) => parts,
+                Stage::Header => {
+                    self.begin().await?;
                     if !self.prefix.is_empty() {
                         return Ok(Some(std::mem::take(&mut self.prefix)));
                     }
+                    continue;
                 }
-                Section::Skip(0) | Section::Octets { left: 0, .. } => {
-                    self.sections.pop_front();
-                }
-                Section::Skip(left) => {
-                    if self.buffer.is_empty() {
-                        self.fill(1).await?;
-                        continue;
-                    }
-                    let here = self.buffer.len().min(*left as usize);
-                    *left -= here as u32;
-                    self.buffer.advance(here);
-                }
-                Section::Octets { left, crc, expected } => {
-                    if self.buffer.is_empty() {
-                        self.fill(1).await?;
-                        continue;
-                    }
-                    let here = self.buffer.len().min(*left as usize);
-                    let piece = self.buffer.split_to(here).freeze();
-                    *left -= here as u32;
-                    *crc = crc32c::crc32c_append(*crc, &piece);
-                    if *left == 0 && crc != expected {
-                        return Err(self.damaged("a part is not what its checksum says"));
-                    }
-                    return Ok(Some(piece));
-                }
+            };
+            match parts.take(&mut self.buffer) {
+                Ok(Wants::Piece(piece)) => return Ok(Some(piece)),
+                Ok(Wants::More(octets)) => self.fill(octets).await?,
+                Ok(Wants::Nothing) => self.advance().await?,
+                Err(what) => return Err(self.damaged(what)),
             }
         }
+    }
+
+    /// Reads the frame's header and passes over META.
+    async fn begin(&mut self) -> Result<(), Error> {
+        self.fill(HEADER_LEN).await?;
+        let header = FrameHeader::decode(&self.buffer).map_err(|what| self.damaged(what))?;
+        if header.tenant != self.tenant {
+            return Err(self.damaged("the frame is another tenant's"));
+        }
+        self.buffer.advance(HEADER_LEN);
+        let mut skip = header.meta.len as usize;
+        while skip > 0 {
+            self.fill(1).await?;
+            let here = skip.min(self.buffer.len());
+            self.buffer.advance(here);
+            skip -= here;
+        }
+        let parts = Box::new(self.part(&header, PartName::Head).await?);
+        self.stage = Stage::Head { parts, header };
+        Ok(())
+    }
+
+    /// From a part that is complete to the next.
+    async fn advance(&mut self) -> Result<(), Error> {
+        self.stage = match std::mem::replace(&mut self.stage, Stage::Done) {
+            Stage::Head { header, .. } if self.wanted != Part::Head => {
+                Stage::Body(Box::new(self.part(&header, PartName::Body).await?))
+            }
+            _ => {
+                if let Some((frames, frame)) = self.remember.take() {
+                    frames.insert(self.segment, self.place, &frame);
+                }
+                Stage::Done
+            }
+        };
+        Ok(())
+    }
+
+    async fn part(&mut self, header: &FrameHeader, name: PartName) -> Result<PartReader, Error> {
+        let key = match header.key_version {
+            0 => None,
+            version => Some(self.keys.get(self.tenant, version).await?.key),
+        };
+        PartReader::new(header, name, key.as_deref()).map_err(|what| self.damaged(what))
     }
 
     /// Reads on until the buffer has so many octets.
@@ -148,6 +215,6 @@ impl BodyReader {
     }
 
     fn damaged(&self, what: &'static str) -> Error {
-        Error::Damaged { segment: self.segment, offset: self.offset, what }
+        Error::Damaged { segment: self.segment, offset: self.place.into(), what }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use mail_types::{AccountId, Guid, MaildropState, Octets, SegmentUuid, TenantId, UniqueId};
+use mail_types::{AccountId, Guid, MaildropState, Octets, SegmentUuid, TenantId, Timestamp, UniqueId};
 use moka::sync::Cache;
 use runtime::database::Pool;
 
@@ -38,6 +38,16 @@ impl Message {
     /// What UIDL shows, the same for ever.
     pub fn unique_id(&self) -> UniqueId {
         self.extras.as_ref().and_then(|extras| extras.unique_id.clone()).unwrap_or_else(|| self.guid.unique_id())
+    }
+
+    /// When it was received, by the clock of who received it.
+    pub fn received_at(&self) -> Timestamp {
+        self.guid.received_at()
+    }
+
+    /// Whether its header has octets beyond ASCII (RFC 6532).
+    pub fn has_utf8_header(&self) -> bool {
+        self.traits & crate::mend::traits::HEAD_UTF8 != 0
     }
 
     /// Whether any line may begin with a dot. Where none does, RETR need not look for them.

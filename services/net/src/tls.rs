@@ -1,5 +1,8 @@
 //! TLS as the server: 1.2 and 1.3, by rustls with aws-lc-rs, one certificate for all names, also for clients that send none
-//! (old POP3 clients).
+//! (old POP3 clients); and what a protocol may want to know of a connection afterwards ([`TlsFacts`]).
+
+mod client;
+mod facts;
 
 use std::{
     fmt, fs, io,
@@ -18,6 +21,10 @@ use rustls::{
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
+pub use facts::TlsFacts;
+
+use crate::Stream;
+
 /// How long a peer may take for its handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -25,6 +32,17 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct ServerTls {
     acceptor: TlsAcceptor,
+    /// The hash of our certificate (RFC 5929 section 4.1).
+    server_end_point: Option<Arc<[u8]>>,
+    /// Where certificate and key are.
+    files: Arc<(PathBuf, PathBuf)>,
+}
+
+/// Whether clients are asked for a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ClientCertificates {
+    NotAsked,
+    Asked,
 }
 
 /// Why a certificate cannot be used; the text names the file.
@@ -54,8 +72,19 @@ pub enum TlsError {
 }
 
 impl ServerTls {
-    /// From a certificate chain and its key, in PEM.
+    /// From a certificate chain and its key, in PEM; clients are not asked for theirs.
     pub fn from_files(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+        Self::from_files_with(certificate, key, ClientCertificates::NotAsked)
+    }
+
+    /// The same certificate for a listener that asks clients for theirs, which they need not have. TLS makes sure that a client has
+    /// its certificate's key; whom the certificate is from is for the protocol to decide, by
+    /// [`TlsFacts::client_certificates`]. Reads the files again.
+    pub fn asking_clients(&self) -> Result<Self, TlsError> {
+        Self::from_files_with(&self.files.0, &self.files.1, ClientCertificates::Asked)
+    }
+
+    fn from_files_with(certificate: &Path, key: &Path, clients: ClientCertificates) -> Result<Self, TlsError> {
         let file = |path: &Path, reason: String| TlsError::File { path: path.to_owned(), reason };
         let chain = CertificateDer::pem_file_iter(certificate)
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
@@ -69,20 +98,33 @@ impl ServerTls {
             key: key.to_owned(),
             reason: error.to_string(),
         };
-        let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        let server_end_point = chain.first().and_then(facts::server_end_point).map(Arc::from);
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
-            .map_err(pair)?
-            .with_no_client_auth()
-            .with_single_cert(chain, private_key)
             .map_err(pair)?;
+        let builder = match clients {
+            ClientCertificates::NotAsked => builder.with_no_client_auth(),
+            ClientCertificates::Asked => builder.with_client_cert_verifier(Arc::new(client::KeyHolder::new(provider))),
+        };
+        let mut config = builder.with_single_cert(chain, private_key).map_err(pair)?;
         // Resumption without memory for each session: mail clients come back every few minutes.
         config.ticketer = aws_lc_rs::Ticketer::new().map_err(pair)?;
-        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)) })
+        let files = Arc::new((certificate.to_owned(), key.to_owned()));
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), server_end_point, files })
     }
 
-    /// From `cert.pem` and `key.pem` in a directory.
+    /// From `cert.pem` and `key.pem` in a directory; clients are not asked for theirs.
     pub fn from_directory(directory: &Path) -> Result<Self, TlsError> {
         Self::from_files(&directory.join("cert.pem"), &directory.join("key.pem"))
+    }
+
+    /// What is known of a connection that this has accepted; nothing of one without TLS.
+    pub fn facts(&self, stream: &Stream) -> Option<TlsFacts> {
+        match stream {
+            Stream::Plain(_) => None,
+            Stream::Tls(stream) => Some(TlsFacts::new(stream.get_ref().1, self.server_end_point.as_deref())),
+        }
     }
 
     /// Negotiates, within [`HANDSHAKE_TIMEOUT`].

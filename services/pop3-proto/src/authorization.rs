@@ -1,14 +1,13 @@
 //! What is legal in the AUTHORIZATION state (RFC 1939 section 4): naming oneself, proving it, turning on TLS, leaving.
 
-use mail_types::Secret;
-use sasl::{Exchange, Mechanism, PlainCredentials, Step};
+use sasl::{Context, Exchange, Lookup, SaslError, Step, TokenCheck};
 
+use crate::capabilities;
+use crate::catalogue::Text;
 use crate::command::Command;
-use crate::response::{Refused, Responses};
-use crate::session::{
-    Effect, LoginAttempt, LoginMethod, MAX_AUTH_LINE, MAX_COMMAND_LINE, Ready, Security, State, Waiting,
-};
-use crate::{Settings, capabilities};
+use crate::faults::Fault;
+use crate::response::{LoginRefusal, Refused, Responses};
+use crate::session::{Effect, Evidence, LoginAttempt, LoginMethod, Ready, Security, State, Terms, Waiting};
 
 /// The state before anybody is known.
 #[derive(Debug, Default)]
@@ -21,40 +20,70 @@ impl Authorization {
     pub(crate) fn execute(
         mut self,
         command: Command,
-        settings: &Settings,
-        security: Security,
+        terms: &mut Terms,
         responses: &mut Responses,
     ) -> (State, Option<Effect>) {
         match command {
-            Command::Capa => capabilities::write(settings, security, responses),
-            Command::User(_) | Command::Pass(_) | Command::Auth { .. } if !security.passwords_allowed() => {
+            Command::Capa => capabilities::write(terms, None, responses),
+            Command::Lang(range) => responses.language(range.as_deref()),
+            Command::Utf8 => {
+                terms.utf8 = true;
+                responses.ok(Text::Utf8On);
+            }
+            Command::Apop { .. } if terms.timestamp.is_none() => responses.err(Refused::NoApop),
+            Command::User(_) | Command::Pass(_) | Command::Auth { .. } | Command::Apop { .. }
+                if !terms.security.logins_allowed() =>
+            {
                 responses.err(Refused::ClearConnection);
             }
-            Command::User(login) => {
-                self.login = Some(login);
-                responses.ok(format_args!("now PASS"));
-            }
+            Command::User(login) => match sasl::prep::login(&login) {
+                Ok(login) => {
+                    self.login = Some(login);
+                    responses.ok(Text::NowPass);
+                }
+                Err(error) => responses.err(Refused::Sasl(error)),
+            },
             Command::Pass(secret) => match self.login.take() {
-                Some(login) => return authenticate(login, secret, LoginMethod::UserPass),
+                Some(login) => return authenticate(login, Evidence::Password(secret), LoginMethod::UserPass, None),
+                None if Fault::PassWithoutUser.is_on() => responses.ok(Text::NowPass),
                 None => responses.err(Refused::UserFirst),
             },
-            Command::Auth { mechanism: None, .. } => responses.err(Refused::UnknownMechanism),
-            Command::Auth { mechanism: Some(mechanism), initial } => {
-                return follow(Exchange::begin(mechanism, initial.as_deref()), mechanism, responses);
+            Command::Apop { name, digest } => {
+                let timestamp = terms.timestamp.as_deref().unwrap_or_default();
+                match sasl::apop(timestamp, &name, &digest) {
+                    Ok(lookup) => return look_up(lookup, LoginMethod::Apop),
+                    Err(error) => responses.err(Refused::Sasl(error)),
+                }
             }
-            Command::Stls => match security {
+            Command::Auth { mechanism, initial } => match terms.offered.parse(&mechanism) {
+                None => responses.err(Refused::UnknownMechanism),
+                Some(mechanism) => {
+                    let context = Context {
+                        offered: terms.offered,
+                        bindings: &terms.connection.bindings,
+                        certificate: &terms.connection.certificate,
+                        challenges: &terms.connection.challenges,
+                    };
+                    let step = Exchange::begin(mechanism, initial.as_deref(), &context);
+                    return follow(step, LoginMethod::Sasl(mechanism), responses);
+                }
+            },
+            Command::Stls => match terms.security {
                 Security::Tls => responses.err(Refused::TlsAlready),
                 Security::Clear { stls: false, .. } => responses.err(Refused::NoTls),
+                // RFC 6856 section 2: a client must not do that.
+                Security::Clear { .. } if terms.utf8 => responses.err(Refused::TlsAfterUtf8),
                 Security::Clear { stls: true, .. } => {
-                    responses.ok(format_args!("begin TLS"));
+                    responses.ok(Text::BeginTls);
                     // Nothing that follows in clear is ever executed: the driver goes on with a new session.
                     return (State::StartingTls, None);
                 }
             },
             Command::Quit => {
-                responses.ok(format_args!("bye"));
+                responses.ok(Text::Bye);
                 return (State::Closed, None);
             }
+            Command::Stat if Fault::StatBeforeLogin.is_on() => responses.ok(Text::Nothing),
             Command::Stat
             | Command::List(_)
             | Command::Retrieve(..)
@@ -67,42 +96,83 @@ impl Authorization {
     }
 }
 
-/// The client's response in an exchange. It is never read as a command.
-pub(crate) fn respond(
+/// An exchange that waits for the client's response.
+#[derive(Debug)]
+pub(crate) struct Exchanging {
     exchange: Exchange,
-    mechanism: Mechanism,
-    line: &[u8],
-    responses: &mut Responses,
-) -> (State, Option<Effect>) {
-    follow(exchange.respond(line), mechanism, responses)
+    method: LoginMethod,
+    /// The client's token was refused, and it was told so: what it says now changes nothing.
+    refused: bool,
 }
 
-fn follow(
-    step: Result<Step, sasl::SaslError>,
-    mechanism: Mechanism,
+impl Exchanging {
+    /// The client's response. It is never read as a command.
+    pub(crate) fn respond(self, line: &[u8], responses: &mut Responses) -> (State, Option<Effect>) {
+        let step = self.exchange.respond(line);
+        if self.refused {
+            responses.err(Refused::Login(LoginRefusal::WrongCredentials));
+            return (Authorization::default().into(), None);
+        }
+        follow(step, self.method, responses)
+    }
+}
+
+/// Does what an exchange wants.
+pub(crate) fn follow(
+    step: Result<Step, SaslError>,
+    method: LoginMethod,
     responses: &mut Responses,
 ) -> (State, Option<Effect>) {
-    let refused = match step {
+    match step {
         Ok(Step::Challenge(exchange, challenge)) => {
             responses.challenge(&challenge);
-            return (State::Ready(Ready::Exchanging(exchange, mechanism)), None);
+            (State::Ready(Ready::Exchanging(Exchanging { exchange, method, refused: false })), None)
         }
-        Ok(Step::Credentials(credentials)) if credentials.acts_for_another() => Refused::ActsForAnother,
-        Ok(Step::Credentials(PlainCredentials { authcid, password, .. })) => {
-            return authenticate(authcid, password, LoginMethod::Sasl(mechanism));
+        Ok(Step::Lookup(lookup)) => look_up(lookup, method),
+        Ok(Step::Password { login, secret }) => authenticate(login, Evidence::Password(secret), method, None),
+        Ok(Step::Token { login, token, check }) => {
+            authenticate(login.unwrap_or_default(), Evidence::Token(token), method, Some(check))
         }
-        Err(error) => Refused::Sasl(error),
-    };
-    responses.err(refused);
-    (Authorization::default().into(), None)
+        Ok(Step::Certificate { login }) => authenticate(login, Evidence::Certificate, method, None),
+        Ok(Step::Proved(proof)) => authenticate(proof.login, Evidence::Proof(proof.candidate), method, None),
+        Ok(Step::Refused) => authenticate(String::new(), Evidence::Disproved, method, None),
+        Err(error) => {
+            responses.err(Refused::Sasl(error));
+            (Authorization::default().into(), None)
+        }
+    }
 }
 
-fn authenticate(login: String, secret: Secret, method: LoginMethod) -> (State, Option<Effect>) {
-    (State::Waiting(Waiting::Authentication), Some(Effect::Authenticate(LoginAttempt { login, secret, method })))
+/// A token was refused: goes on to tell the client, in the mechanism's own way.
+pub(crate) fn token_refused(
+    check: TokenCheck,
+    refusal: &sasl::TokenRefusal,
+    method: LoginMethod,
+    responses: &mut Responses,
+) -> State {
+    match check.refused(refusal) {
+        Step::Challenge(exchange, challenge) => {
+            responses.challenge(&challenge);
+            State::Ready(Ready::Exchanging(Exchanging { exchange, method, refused: true }))
+        }
+        _ => {
+            responses.err(Refused::Login(LoginRefusal::WrongCredentials));
+            Authorization::default().into()
+        }
+    }
 }
 
-/// How long a line may be, its CRLF counted: an AUTH command with its initial response is as long as a response.
-pub(crate) fn max_line(line: &[u8]) -> usize {
-    let is_auth = line.get(..5).is_some_and(|keyword| keyword.eq_ignore_ascii_case(b"AUTH "));
-    if is_auth { MAX_AUTH_LINE } else { MAX_COMMAND_LINE }
+fn look_up(lookup: Lookup, method: LoginMethod) -> (State, Option<Effect>) {
+    let effect = Effect::LookUp { login: lookup.login().to_owned(), material: lookup.material(), method };
+    (State::Waiting(Waiting::Lookup(lookup, method)), Some(effect))
+}
+
+fn authenticate(
+    login: String,
+    evidence: Evidence,
+    method: LoginMethod,
+    token: Option<TokenCheck>,
+) -> (State, Option<Effect>) {
+    let attempt = LoginAttempt { login, evidence, method };
+    (State::Waiting(Waiting::Authentication(token, method)), Some(Effect::Authenticate(attempt)))
 }

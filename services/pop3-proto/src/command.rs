@@ -7,17 +7,22 @@
 use bytes::Bytes;
 use mail_types::{MessageNumber, Secret};
 
+use crate::faults::Fault;
 use crate::response::Refused;
 
 /// The keyword of a command line, for answers and metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verb {
+    /// RFC 1939 section 7.
+    Apop,
     /// RFC 5034.
     Auth,
     /// RFC 2449.
     Capa,
     /// RFC 1939 section 5.
     Dele,
+    /// RFC 6856 section 3.
+    Lang,
     /// RFC 1939 section 5.
     List,
     /// RFC 1939 section 5.
@@ -40,16 +45,22 @@ pub enum Verb {
     Uidl,
     /// RFC 1939 section 7.
     User,
+    /// RFC 6856 section 2.
+    Utf8,
+    /// A line that is too long for any.
+    TooLong,
     /// No command that there is.
     Unknown,
 }
 
 impl Verb {
-    /// Every one of them, the unknown last.
-    pub const ALL: [Self; 15] = [
+    /// Every one of them, those that are no command last.
+    pub const ALL: [Self; 19] = [
+        Self::Apop,
         Self::Auth,
         Self::Capa,
         Self::Dele,
+        Self::Lang,
         Self::List,
         Self::Noop,
         Self::Pass,
@@ -61,15 +72,19 @@ impl Verb {
         Self::Top,
         Self::Uidl,
         Self::User,
+        Self::Utf8,
+        Self::TooLong,
         Self::Unknown,
     ];
 
-    /// The keyword in lower case, or `unknown`.
+    /// The keyword in lower case, `too_long` or `unknown`.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Apop => "apop",
             Self::Auth => "auth",
             Self::Capa => "capa",
             Self::Dele => "dele",
+            Self::Lang => "lang",
             Self::List => "list",
             Self::Noop => "noop",
             Self::Pass => "pass",
@@ -81,12 +96,18 @@ impl Verb {
             Self::Top => "top",
             Self::Uidl => "uidl",
             Self::User => "user",
+            Self::Utf8 => "utf8",
+            Self::TooLong => "too_long",
             Self::Unknown => "unknown",
         }
     }
 
     fn parse(keyword: &[u8]) -> Self {
-        let named = |verb: &Self| *verb != Self::Unknown && verb.as_str().as_bytes().eq_ignore_ascii_case(keyword);
+        if Fault::CaseSensitive.is_on() && keyword.iter().any(u8::is_ascii_lowercase) {
+            return Self::Unknown;
+        }
+        let is_command = |verb: &Self| !matches!(verb, Self::TooLong | Self::Unknown);
+        let named = |verb: &Self| is_command(verb) && verb.as_str().as_bytes().eq_ignore_ascii_case(keyword);
         Self::ALL.into_iter().find(named).unwrap_or(Self::Unknown)
     }
 }
@@ -103,9 +124,18 @@ pub enum Retrieval {
 /// A command line that keeps the rules.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Command {
-    Auth { mechanism: Option<sasl::Mechanism>, initial: Option<Bytes> },
+    Apop {
+        name: Bytes,
+        digest: Bytes,
+    },
+    Auth {
+        mechanism: Bytes,
+        initial: Option<Bytes>,
+    },
     Capa,
     Dele(MessageNumber),
+    /// With the basic language range of the one to speak, or to list all.
+    Lang(Option<Bytes>),
     List(Option<MessageNumber>),
     Noop,
     Pass(Secret),
@@ -116,6 +146,7 @@ pub(crate) enum Command {
     Stls,
     Uidl(Option<MessageNumber>),
     User(String),
+    Utf8,
 }
 
 /// The rule that a command line broke.
@@ -152,7 +183,7 @@ fn parse_arguments(verb: Verb, keyword: &[u8], rest: Option<&[u8]>) -> Result<Co
     let mut arguments = Arguments(rest.unwrap_or_default());
     let command = match verb {
         Verb::Unknown if HTTP_METHODS.contains(&keyword) => return Err(SyntaxError::Http),
-        Verb::Unknown => return Err(SyntaxError::UnknownCommand),
+        Verb::Unknown | Verb::TooLong => return Err(SyntaxError::UnknownCommand),
         Verb::Pass => {
             let password = rest.filter(|rest| !rest.is_empty()).ok_or(SyntaxError::MissingArgument)?;
             return Ok(Command::Pass(Secret::new(password.to_vec())));
@@ -167,10 +198,13 @@ fn parse_arguments(verb: Verb, keyword: &[u8], rest: Option<&[u8]>) -> Result<Co
             return Ok(Command::User(name.to_owned()));
         }
         Verb::Auth => {
-            let mechanism = arguments.next().ok_or(SyntaxError::MissingArgument)?;
+            let mechanism = arguments.required()?;
             let initial = arguments.next().map(Bytes::copy_from_slice);
-            Command::Auth { mechanism: sasl::Mechanism::parse(mechanism), initial }
+            Command::Auth { mechanism, initial }
         }
+        Verb::Apop => Command::Apop { name: arguments.required()?, digest: arguments.required()? },
+        Verb::Lang => Command::Lang(arguments.next().map(Bytes::copy_from_slice)),
+        Verb::Utf8 => Command::Utf8,
         Verb::Capa => Command::Capa,
         Verb::Dele => Command::Dele(arguments.message_number()?),
         Verb::List => Command::List(arguments.optional_message_number()?),
@@ -182,8 +216,11 @@ fn parse_arguments(verb: Verb, keyword: &[u8], rest: Option<&[u8]>) -> Result<Co
         Verb::Stls => Command::Stls,
         Verb::Top => {
             let number = arguments.message_number()?;
-            let lines = arguments.next().ok_or(SyntaxError::MissingArgument)?;
-            let lines = parse_digits(lines).ok_or(SyntaxError::BadLineCount)?;
+            let lines = match arguments.next() {
+                None if Fault::TopWithoutLines.is_on() => 0,
+                None => return Err(SyntaxError::MissingArgument),
+                Some(lines) => parse_digits(lines).ok_or(SyntaxError::BadLineCount)?,
+            };
             Command::Retrieve(number, Retrieval::Top(lines))
         }
         Verb::Uidl => Command::Uidl(arguments.optional_message_number()?),
@@ -206,12 +243,17 @@ impl<'a> Arguments<'a> {
         (!argument.is_empty()).then_some(argument)
     }
 
+    fn required(&mut self) -> Result<Bytes, SyntaxError> {
+        self.next().map(Bytes::copy_from_slice).ok_or(SyntaxError::MissingArgument)
+    }
+
     fn message_number(&mut self) -> Result<MessageNumber, SyntaxError> {
         self.optional_message_number()?.ok_or(SyntaxError::MissingArgument)
     }
 
     fn optional_message_number(&mut self) -> Result<Option<MessageNumber>, SyntaxError> {
         let Some(argument) = self.next() else { return Ok(None) };
+        let argument = if Fault::NumberZero.is_on() && argument == b"0" { b"1" } else { argument };
         let number = parse_digits(argument).and_then(std::num::NonZeroU32::new).ok_or(SyntaxError::BadMessageNumber)?;
         Ok(Some(MessageNumber::new(number)))
     }
@@ -254,7 +296,6 @@ mod tests {
         check(b" NOOP", Err(SyntaxError::UnknownCommand));
         check(b"NOOPS", Err(SyntaxError::UnknownCommand));
         check(b"unknown", Err(SyntaxError::UnknownCommand));
-        check(b"APOP mrose c4c9334bac560ecc979e58001b3e22fb", Err(SyntaxError::UnknownCommand));
         check(b"NOOP\0", Err(SyntaxError::UnknownCommand));
         check(b"\x16\x03\x01", Err(SyntaxError::UnknownCommand));
         check(b"NOOP 1", Err(SyntaxError::UnexpectedArgument));
@@ -316,11 +357,29 @@ mod tests {
 
     #[test]
     fn auth_has_a_mechanism_and_perhaps_an_initial_response() {
-        let plain = Some(sasl::Mechanism::Plain);
-        check(b"AUTH PLAIN", Ok(Command::Auth { mechanism: plain, initial: None }));
-        check(b"auth plain =", Ok(Command::Auth { mechanism: plain, initial: Some(Bytes::from_static(b"=")) }));
-        check(b"AUTH GSSAPI", Ok(Command::Auth { mechanism: None, initial: None }));
+        let plain = || Bytes::from_static(b"PLAIN");
+        check(b"AUTH PLAIN", Ok(Command::Auth { mechanism: plain(), initial: None }));
+        check(b"auth PLAIN =", Ok(Command::Auth { mechanism: plain(), initial: Some(Bytes::from_static(b"=")) }));
         check(b"AUTH", Err(SyntaxError::MissingArgument));
         check(b"AUTH PLAIN a b", Err(SyntaxError::UnexpectedArgument));
+    }
+
+    #[test]
+    fn apop_has_a_name_and_a_digest() {
+        let (name, digest) = (Bytes::from_static(b"mrose"), Bytes::from_static(b"c4c9"));
+        check(b"APOP mrose c4c9", Ok(Command::Apop { name, digest }));
+        check(b"APOP mrose", Err(SyntaxError::MissingArgument));
+        check(b"APOP", Err(SyntaxError::MissingArgument));
+        check(b"APOP mrose c4c9 x", Err(SyntaxError::UnexpectedArgument));
+    }
+
+    #[test]
+    fn utf8_has_no_argument_and_lang_perhaps_one() {
+        check(b"UTF8", Ok(Command::Utf8));
+        check(b"UTF8 USER", Err(SyntaxError::UnexpectedArgument));
+        check(b"LANG", Ok(Command::Lang(None)));
+        check(b"lang de-AT", Ok(Command::Lang(Some(Bytes::from_static(b"de-AT")))));
+        check(b"LANG *", Ok(Command::Lang(Some(Bytes::from_static(b"*")))));
+        check(b"LANG de en", Err(SyntaxError::UnexpectedArgument));
     }
 }

@@ -1,11 +1,12 @@
 //! POP3 as a state machine: octets from the client go in, octets to the client and [`Effect`]s come out. There is no
 //! socket, no clock and no store in this crate; its driver is `pop3d`.
 //!
-//! RFC 1939 (all of it but APOP), RFC 2449 (CAPA, response codes, PIPELINING), RFC 2595 (STLS), RFC 3206 (SYS and AUTH
-//! response codes), RFC 5034 (AUTH, with PLAIN), RFC 8314 (no passwords in clear).
+//! RFC 1939 (all of it; APOP only where the settings say so), RFC 2449 (CAPA, response codes, PIPELINING, EXPIRE and
+//! LOGIN-DELAY), RFC 2595 (STLS), RFC 3206 (SYS and AUTH response codes), RFC 5034 (AUTH, with every mechanism of [`sasl`]),
+//! RFC 6856 (UTF8 and LANG), RFC 8314 (no logins in clear).
 //!
 //! ```text
-//!            USER+PASS, AUTH                QUIT, with marks
+//!       USER+PASS, APOP, AUTH               QUIT, with marks
 //! AUTHORIZATION ───────────▶ TRANSACTION ────────────────▶ UPDATE ──▶ closed
 //!     │    ▲ STLS: a new session over TLS   │                            ▲
 //!     └────┴────────────── QUIT, lost connection, expiry: nothing deleted ┘
@@ -18,11 +19,13 @@
 //! - Memory is bounded: lines, input not yet taken, output not yet written. Large listings are written piece by piece.
 //! - Commands that are already there are answered in one write (PIPELINING, RFC 2449 section 6.6).
 //!
-//! APOP, CRAM-MD5 and NTLM need the server to know the secret itself, so they are not here.
+//! APOP, CRAM-MD5 and NTLM need the server to know the secret itself, so they are offered only where the settings have them.
 
 mod authorization;
 mod capabilities;
+mod catalogue;
 mod command;
+mod faults;
 mod maildrop;
 mod response;
 mod retrieve;
@@ -31,10 +34,14 @@ mod transaction;
 mod update;
 
 pub use command::{Retrieval, Verb};
-pub use maildrop::{Deletion, Entry, Listing, Maildrop};
-pub use response::{Failure, LoginRefusal, Status};
+pub use faults::Fault;
+pub use maildrop::{Deletion, Entry, Expire, Listing, Maildrop, MaildropPolicy, Utf8Header};
+pub use response::{Failure, LoginRefusal, SessionLimit, Status};
 pub use retrieve::{BodyFlow, LeadingDots};
-pub use session::{Effect, LoginAttempt, LoginMethod, Next, Replied, Security, Session, Settings};
+pub use session::{
+    Connection, Effect, Evidence, Limit, LoginAttempt, LoginMethod, MAX_AUTH_LINE, Next, Replied, Security, Session,
+    Settings,
+};
 
 /// What a connection is told that cannot be served now, in place of the greeting.
 pub const TOO_MANY_CONNECTIONS: &[u8] = b"-ERR [SYS/TEMP] too many connections, try again later\r\n";

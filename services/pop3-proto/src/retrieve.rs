@@ -1,10 +1,13 @@
 //! Sending a message: all of it, or its top.
 
 use bytes::BytesMut;
-use mail_types::Octets;
+use mail_types::{MessageNumber, Octets};
 use wire::stuffing::Stuffer;
 
+use crate::catalogue::Text;
 use crate::command::Retrieval;
+use crate::faults::Fault;
+use crate::maildrop::Maildrop;
 use crate::response::Responses;
 
 /// Whether more of the message is wanted.
@@ -29,27 +32,29 @@ pub enum LeadingDots {
 /// A message on its way to the client.
 #[derive(Debug)]
 pub(crate) struct Sending {
+    number: MessageNumber,
     octets: Octets,
     stuffer: Stuffer,
     top: Option<Top>,
 }
 
 impl Sending {
-    pub(crate) fn new(what: Retrieval, octets: Octets) -> Self {
+    pub(crate) fn new(number: MessageNumber, what: Retrieval, octets: Octets) -> Self {
         let top = match what {
+            Retrieval::Top(0) if Fault::TopZeroIsWhole.is_on() => None,
             Retrieval::Whole => None,
             Retrieval::Top(lines) => Some(Top::new(lines)),
         };
-        Self { octets, stuffer: Stuffer::new(), top }
+        Self { number, octets, stuffer: Stuffer::new(), top }
     }
 
     pub(crate) fn begin(&mut self, dots: LeadingDots, responses: &mut Responses) {
-        if dots == LeadingDots::None {
+        if dots == LeadingDots::None || Fault::Unstuffed.is_on() {
             self.stuffer = Stuffer::plain();
         }
         match self.top {
-            None => responses.ok(format_args!("{} octets", self.octets)),
-            Some(_) => responses.ok(format_args!("the top of the message follows")),
+            None => responses.ok(Text::Message(self.octets)),
+            Some(_) => responses.ok(Text::Top),
         }
     }
 
@@ -62,8 +67,18 @@ impl Sending {
         flow
     }
 
-    pub(crate) fn end(self, out: &mut BytesMut) {
-        self.stuffer.finish(out);
+    /// The message is complete: what was asked for with RETR has been fetched.
+    pub(crate) fn end(self, maildrop: &mut Maildrop, out: &mut BytesMut) {
+        if self.top.is_none() {
+            maildrop.note_fetched(self.number);
+        }
+        self.finish(out);
+    }
+
+    fn finish(self, out: &mut BytesMut) {
+        if !Fault::MessageUnterminated.is_on() {
+            self.stuffer.finish(out);
+        }
     }
 }
 
@@ -92,7 +107,9 @@ enum LineSoFar {
 
 impl Top {
     fn new(lines: u32) -> Self {
-        Self { part: Part::Header(lines), line: LineSoFar::Empty }
+        let lines = if Fault::TopLineTooMany.is_on() { lines.saturating_add(1) } else { lines };
+        let part = if Fault::TopCountsHeader.is_on() { Part::Body(lines) } else { Part::Header(lines) };
+        Self { part, line: LineSoFar::Empty }
     }
 
     /// What of a piece belongs to the top.
@@ -134,14 +151,15 @@ mod tests {
 
     #[track_caller]
     fn check(lines: u32, message: &[u8], expected: &[u8]) {
+        let number = MessageNumber::from_index(0).unwrap();
         let top = |pieces: &[&[u8]]| {
-            let mut sending = Sending::new(Retrieval::Top(lines), Octets(0));
+            let mut sending = Sending::new(number, Retrieval::Top(lines), Octets(0));
             let mut out = BytesMut::new();
             for piece in pieces {
                 // Going on after Enough must do no harm.
                 let _ = sending.body(piece, &mut out);
             }
-            sending.end(&mut out);
+            sending.finish(&mut out);
             out
         };
         let expected = [expected, b".\r\n"].concat();

@@ -1,64 +1,73 @@
 //! What is legal in the TRANSACTION state (RFC 1939 section 5), and the listings.
 
+use crate::capabilities;
+use crate::catalogue::Text;
 use crate::command::Command;
+use crate::faults::Fault;
 use crate::maildrop::{Deletion, Maildrop};
 use crate::response::{Refused, Responses};
 use crate::retrieve::Sending;
-use crate::session::{Effect, OUTPUT_LIMIT, Security, State, Waiting};
-use crate::{Settings, capabilities, update};
+use crate::session::{Effect, State, Terms, Waiting};
+use crate::update;
 
 pub(crate) fn execute(
     mut maildrop: Maildrop,
     command: Command,
-    settings: &Settings,
-    security: Security,
+    terms: &mut Terms,
     responses: &mut Responses,
 ) -> (State, Option<Effect>) {
     match command {
-        Command::Capa => capabilities::write(settings, security, responses),
-        Command::Noop => responses.ok(format_args!("nothing done")),
+        Command::Capa if Fault::CapaBeforeLoginOnly.is_on() => responses.err(Refused::WrongState),
+        Command::Capa => capabilities::write(terms, Some(maildrop.policy()), responses),
+        Command::Lang(range) => responses.language(range.as_deref()),
+        Command::Noop => responses.ok(Text::Nothing),
         Command::Stat => {
             let (messages, octets) = maildrop.drop_listing();
-            responses.ok(format_args!("{messages} {octets}"));
+            responses.ok_fields(format_args!("{messages} {octets}"));
         }
         Command::List(None) => {
             let (messages, octets) = maildrop.drop_listing();
-            responses.ok(format_args!("{messages} messages ({octets} octets)"));
+            responses.ok(Text::Maildrop(messages, octets));
             return (State::Listing(maildrop, Listed::scan()), None);
         }
         Command::Uidl(None) => {
-            responses.ok(format_args!("unique-ids follow"));
+            responses.ok(Text::UniqueIds);
             return (State::Listing(maildrop, Listed::unique_ids()), None);
         }
         Command::List(Some(number)) => match maildrop.octets(number) {
-            Ok(octets) => responses.ok(format_args!("{number} {octets}")),
+            Ok(octets) => responses.ok_fields(format_args!("{number} {octets}")),
             Err(error) => responses.err(Refused::NoMessage(error)),
         },
         Command::Uidl(Some(number)) => match maildrop.octets(number) {
             Ok(_) => responses.ok_unique_id(number, &maildrop),
             Err(error) => responses.err(Refused::NoMessage(error)),
         },
-        Command::Retrieve(number, what) => match maildrop.octets(number) {
+        Command::Retrieve(number, what) => match maildrop.retrievable(number, terms.utf8) {
             Ok(octets) => {
-                let sending = Sending::new(what, octets);
+                let sending = Sending::new(number, what, octets);
                 return (State::Waiting(Waiting::Message(maildrop, sending)), Some(Effect::Retrieve { number, what }));
             }
-            Err(error) => responses.err(Refused::NoMessage(error)),
+            Err(refused) => responses.err(refused),
         },
-        Command::Dele(_) if maildrop.deletion() == Deletion::Refused => responses.err(Refused::ReadOnly),
+        Command::Dele(_) if maildrop.policy().deletion == Deletion::Refused => responses.err(Refused::ReadOnly),
         Command::Dele(number) => match maildrop.mark(number) {
-            Ok(()) => responses.ok(format_args!("marked as deleted")),
+            Ok(()) => responses.ok(Text::Marked),
             Err(error) => responses.err(Refused::NoMessage(error)),
         },
         Command::Rset => {
             maildrop.unmark_all();
             let (messages, octets) = maildrop.drop_listing();
-            responses.ok(format_args!("{messages} messages ({octets} octets)"));
+            responses.ok(Text::Maildrop(messages, octets));
         }
         Command::Quit => return update::quit(&maildrop, responses),
-        Command::User(_) | Command::Pass(_) | Command::Auth { .. } | Command::Stls => {
-            responses.err(Refused::WrongState)
-        }
+        // RFC 6856 section 2: only before login.
+        Command::Utf8 if Fault::Utf8AfterLogin.is_on() => responses.ok(Text::Utf8On),
+        Command::User(_)
+        | Command::Pass(_)
+        | Command::Apop { .. }
+        | Command::Auth { .. }
+        | Command::Stls
+        | Command::Utf8 => responses.err(Refused::WrongState),
     }
     (maildrop.into(), None)
 }
@@ -87,17 +96,21 @@ impl Listed {
     }
 
     /// Writes as much as there is room for.
-    pub(crate) fn go_on(mut self, maildrop: Maildrop, responses: &mut Responses) -> State {
-        while responses.out.len() < OUTPUT_LIMIT {
+    pub(crate) fn go_on(mut self, maildrop: Maildrop, max_output: usize, responses: &mut Responses) -> State {
+        while responses.out.len() < max_output {
             let Some((number, octets)) = maildrop.next_unmarked(self.next) else {
-                responses.end();
+                if !Fault::ListingUnterminated.is_on() {
+                    responses.end();
+                }
                 return maildrop.into();
             };
+            self.next = number.index() + 1;
+            let number = if Fault::Renumber.is_on() { maildrop.renumbered(number) } else { number };
             match self.what {
+                What::Scan if Fault::WrongOctets.is_on() => responses.line(format_args!("{number} {}", octets.0 + 1)),
                 What::Scan => responses.line(format_args!("{number} {octets}")),
                 What::UniqueIds => responses.unique_id_line(number, &maildrop),
             }
-            self.next = number.index() + 1;
         }
         State::Listing(maildrop, self)
     }

@@ -3,11 +3,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test")]
 
+mod support;
+
+use std::num::NonZeroU32;
+
 use mail_types::{Octets, UniqueId};
 use pop3_proto::{
-    BodyFlow, Deletion, Effect, Entry, LeadingDots, LoginRefusal, Maildrop, Next, Security, Session, Settings, Verb,
+    BodyFlow, Effect, Entry, Evidence, LeadingDots, LoginAttempt, LoginRefusal, Maildrop, MaildropPolicy, Next,
+    Security, Session, Settings, Verb,
 };
 use proptest::prelude::*;
+use sasl::{Account, Mechanisms, TokenRefusal, TokenStatus};
+use support::{connection, settings};
 
 const MESSAGES: usize = 20_000;
 const BODY: &[u8] = b"A: b\r\n\r\n.body\r\n";
@@ -22,8 +29,9 @@ struct Played {
 
 /// Plays octets cut into pieces, as a client that reads what it is sent.
 fn play(octets: &[u8], piece: usize) -> Played {
-    let settings = Settings { implementation: "Restante", max_bad_commands: u32::MAX };
-    let mut session = Session::new(settings, Security::Clear { stls: true, passwords: true }, "1");
+    let settings = Settings { max_bad_commands: u32::MAX, mechanisms: Mechanisms::all(), apop: true, ..settings() };
+    let security = Security::Clear { stls: true, passwords: true };
+    let mut session = Session::new(settings, security, connection(), "1");
     let mut played = Played { output: Vec::new(), replies: Vec::new(), closed: false };
     let mut rest = octets;
     while !played.closed {
@@ -45,7 +53,15 @@ fn play(octets: &[u8], piece: usize) -> Played {
                 played.output.extend_from_slice(&session.output().split());
                 played.closed = true;
             }
+            Next::Effect(Effect::LookUp { .. }) => {
+                let (salt, iterations) = (b"salt".to_vec(), NonZeroU32::MIN);
+                session.looked_up(Account { salt, iterations, keys: Vec::new(), secrets: Vec::new() });
+            }
             Next::Effect(Effect::Authenticate(attempt)) if attempt.login == "a" => session.login_accepted(maildrop()),
+            Next::Effect(Effect::Authenticate(LoginAttempt { evidence: Evidence::Token(_), .. })) => {
+                let status = TokenStatus::InvalidToken;
+                session.token_refused(&TokenRefusal { status, scope: None, openid_configuration: None });
+            }
             Next::Effect(Effect::Authenticate(_)) => session.login_refused(LoginRefusal::WrongCredentials),
             Next::Effect(Effect::Retrieve { .. }) => {
                 session.body_begin(LeadingDots::Possible);
@@ -56,8 +72,8 @@ fn play(octets: &[u8], piece: usize) -> Played {
                 }
                 session.body_end();
             }
-            Next::Effect(Effect::Update { marked }) => {
-                assert!(!marked.is_empty());
+            Next::Effect(Effect::Update { marked, fetched }) => {
+                assert!(!marked.is_empty() && fetched.is_empty());
                 session.update_done(Ok(()));
             }
         }
@@ -66,9 +82,12 @@ fn play(octets: &[u8], piece: usize) -> Played {
 }
 
 fn maildrop() -> Maildrop {
-    let entry =
-        |index| Entry { octets: Octets(BODY.len() as u64), unique_id: UniqueId::parse(&format!("u{index}")).unwrap() };
-    Maildrop::new((0..MESSAGES).map(entry).collect::<Vec<_>>(), Deletion::Allowed)
+    let entry = |index| Entry {
+        octets: Octets(BODY.len() as u64),
+        unique_id: UniqueId::parse(&format!("u{index}")).unwrap(),
+        utf8_header: false,
+    };
+    Maildrop::new((0..MESSAGES).map(entry).collect::<Vec<_>>(), MaildropPolicy::default())
 }
 
 /// Lines that are likely to get somewhere, and a few that are not.
@@ -79,6 +98,18 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
         "PASS b",
         "AUTH PLAIN AGEAYg==",
         "AUTH PLAIN",
+        "AUTH LOGIN",
+        "AUTH SCRAM-SHA-256 biwsbj1hLHI9eA==",
+        "AUTH SCRAM-SHA-1",
+        "AUTH CRAM-MD5",
+        "AUTH XOAUTH2 dXNlcj1iAWF1dGg9QmVhcmVyIHgBAQ==",
+        "AUTH NTLM",
+        "APOP a c4c9334bac560ecc979e58001b3e22fb",
+        "UTF8",
+        "LANG",
+        "LANG de",
+        "LANG fr",
+        "YQ==",
         "*",
         "CAPA",
         "STAT",
@@ -130,8 +161,9 @@ proptest! {
         prop_assert_eq!(&whole.output, &pieces.output);
         prop_assert_eq!(&whole.replies, &pieces.replies);
 
-        // An exchange takes a second line for its one answer; a lone CR is no line end.
-        let challenges = whole.output.split_inclusive(|&octet| octet == b'\n').filter(|line| *line == b"+ \r\n").count();
+        // An exchange takes a line more for each challenge, and has one answer.
+        let challenges =
+            whole.output.split_inclusive(|&octet| octet == b'\n').filter(|line| line.starts_with(b"+ ")).count();
         let lines = lines.len() + if login { 2 } else { 0 };
         if whole.closed {
             prop_assert!(whole.replies.len() + challenges <= lines);
@@ -151,8 +183,7 @@ fn a_large_listing_is_written_piece_by_piece() {
 
 #[test]
 fn commands_wait_until_their_answers_are_read() {
-    let settings = Settings { implementation: "Restante", max_bad_commands: 10 };
-    let mut session = Session::new(settings, Security::Tls, "1");
+    let mut session = Session::new(settings(), Security::Tls, connection(), "1");
     session.input(b"USER a\r\nPASS b\r\n");
     loop {
         match session.next() {
@@ -174,8 +205,7 @@ fn commands_wait_until_their_answers_are_read() {
 #[test]
 fn pipelined_commands_are_answered_in_one_write() {
     let played = {
-        let settings = Settings { implementation: "Restante", max_bad_commands: 10 };
-        let mut session = Session::new(settings, Security::Tls, "1");
+        let mut session = Session::new(settings(), Security::Tls, connection(), "1");
         session.output().clear();
         session.input(b"CAPA\r\nUSER a\r\nQUIT\r\n");
         while matches!(session.next(), Next::Replied(_)) {}

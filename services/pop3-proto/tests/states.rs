@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test")]
 
+mod support;
+
 use mail_types::{Octets, UniqueId};
-use pop3_proto::{Deletion, Effect, Entry, LeadingDots, Maildrop, Next, Security, Session, Settings};
+use pop3_proto::{Effect, Entry, LeadingDots, Maildrop, MaildropPolicy, Next, Security, Session};
+use support::{connection, settings};
 
 /// The states, and the connections on which AUTHORIZATION differs.
 #[derive(Debug, Clone, Copy)]
@@ -30,8 +33,7 @@ fn session(place: Place) -> Session {
         Place::Clear => Security::Clear { stls: true, passwords: false },
         _ => Security::Tls,
     };
-    let settings = Settings { implementation: "Restante", max_bad_commands: 10 };
-    let mut session = Session::new(settings, security, "1");
+    let mut session = Session::new(settings(), security, connection(), "1");
     let before = match place {
         Place::Clear | Place::Tls => "",
         Place::Named => "USER a\r\n",
@@ -68,8 +70,8 @@ fn follow(session: &mut Session, input: &str) -> Option<Next> {
 }
 
 fn maildrop() -> Maildrop {
-    let entry = |name| Entry { octets: Octets(14), unique_id: UniqueId::parse(name).unwrap() };
-    Maildrop::new(vec![entry("x"), entry("y")], Deletion::Allowed)
+    let entry = |name| Entry { octets: Octets(14), unique_id: UniqueId::parse(name).unwrap(), utf8_header: false };
+    Maildrop::new(vec![entry("x"), entry("y")], MaildropPolicy::default())
 }
 
 /// `expected` has the beginning of the answer for each of [`PLACES`].
@@ -145,7 +147,11 @@ fn every_command_in_every_state() {
         "QUIT",
         ["+OK bye\r\n", "+OK bye\r\n", "+OK bye\r\n", RESPONSE, "+OK bye\r\n", "+OK bye, the marked", "+OK bye\r\n"],
     );
-    check("APOP a b", ["-ERR unknown", "-ERR unknown", "-ERR unknown", RESPONSE, "-ERR unknown", "-ERR unknown", DOWN]);
+    check("APOP a b", ["-ERR APOP is", "-ERR APOP is", "-ERR APOP is", RESPONSE, WRONG, WRONG, DOWN]);
+    check("UTF8", ["+OK UTF-8", "+OK UTF-8", "+OK UTF-8", RESPONSE, WRONG, WRONG, DOWN]);
+    check("LANG", ["+OK lang", "+OK lang", "+OK lang", RESPONSE, "+OK lang", "+OK lang", DOWN]);
+    check("LANG de", ["+OK de die", "+OK de die", "+OK de die", RESPONSE, "+OK de die", "+OK de die", DOWN]);
+    check("LANG fr", ["-ERR this", "-ERR this", "-ERR this", RESPONSE, "-ERR this", "-ERR this", DOWN]);
     check("", ["-ERR unknown", "-ERR unknown", "-ERR unknown", RESPONSE, "-ERR unknown", "-ERR unknown", DOWN]);
     check(
         "*",
@@ -182,4 +188,13 @@ fn an_answer_that_nobody_asked_for_closes() {
     session.login_accepted(maildrop());
     assert_eq!(session.next(), Next::Close);
     assert!(!session.has_output());
+}
+
+/// The client's handshake may come as soon as the answer to STLS is on its way: the session must not swallow it.
+#[test]
+fn what_follows_stls_is_left_to_tls() {
+    let mut session = session(Place::Clear);
+    assert_eq!(follow(&mut session, "STLS\r\n"), Some(Next::Effect(Effect::StartTls)));
+    assert_eq!(session.input_room(), 0);
+    assert_eq!(session.next(), Next::Effect(Effect::StartTls), "until the driver does it");
 }

@@ -5,15 +5,23 @@
 //! ```text
 //! # a comment
 //! ! connection tls            tls, or clear followed by any of: stls passwords
-//! ! account LOGIN SECRET      (the rest of the line is the secret)
-//! ! refused LOGIN REASON      wrong, suspended, in-use or unavailable, whatever the secret
+//! ! account LOGIN SECRET      (the rest of the line is the secret, or the token)
+//! ! refused LOGIN REASON      wrong, suspended, in-use, sessions, delay, slow or unavailable, whatever the secret
+//! ! legacy                    APOP, CRAM-MD5 and NTLM are offered
+//! ! bindings                  the connection has something to bind to
+//! ! certificate ADDRESS       the client has a certificate with this address
+//! ! delay BEFORE AFTER        LOGIN-DELAY before login, and the account's own
+//! ! expire BEFORE AFTER       EXPIRE, likewise
 //! ! read-only                 the credential may not delete
+//! ! utf8-refused              messages with UTF-8 in their headers are only for clients that said UTF8
+//! ! learns                    a device's view learns what was fetched
 //! ! message                   a message whose lines follow, each after "| "
 //! ! message 120               a message of so many octets
 //! ! unreadable NUMBER temporary|permanent
 //! ! update temporary|permanent    QUIT cannot remove the marked messages
 //! ! bad-commands 3            how many in a row close the connection
 //! ! expunged 1 2              what the driver was asked to remove by the end; without it nothing
+//! ! fetched 1 2               what it was told to have been fetched, likewise
 //! C: a line of the client, CRLF added
 //! C| octets of the client as they are
 //! S: a line of the server
@@ -28,15 +36,19 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
+mod support;
+
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::num::NonZeroU32;
 use std::path::Path;
 
 use mail_types::{MessageNumber, Octets, Secret, UniqueId};
 use pop3_proto::{
-    BodyFlow, Deletion, Effect, Entry, Failure, LeadingDots, LoginRefusal, Maildrop, Next, Retrieval, Security,
-    Session, Settings,
+    BodyFlow, Connection, Deletion, Effect, Entry, Evidence, Expire, Failure, LeadingDots, LoginAttempt, LoginRefusal,
+    Maildrop, MaildropPolicy, Next, Retrieval, Security, Session, SessionLimit, Settings, Utf8Header,
 };
+use sasl::{Account, Candidate, ChannelBindings, Material, Mechanisms, ScramKeys, TokenRefusal, TokenStatus};
 
 /// What a transcript is played against.
 #[derive(Debug, Default)]
@@ -44,12 +56,20 @@ struct Fixture {
     security: Option<Security>,
     accounts: HashMap<String, Secret>,
     refused: HashMap<String, LoginRefusal>,
+    legacy: bool,
+    bindings: bool,
+    certificate: Vec<String>,
+    delay: (u32, u32),
+    expire: Option<(Expire, Expire)>,
     read_only: bool,
+    utf8_refused: bool,
+    learns: bool,
     messages: Vec<Vec<u8>>,
     unreadable: HashMap<u32, Failure>,
     update: Option<Failure>,
     bad_commands: Option<u32>,
     expunged: Vec<u32>,
+    fetched: Vec<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -116,18 +136,32 @@ fn directive(fixture: &mut Fixture, text: &str) {
                 "wrong" => LoginRefusal::WrongCredentials,
                 "suspended" => LoginRefusal::Suspended,
                 "in-use" => LoginRefusal::InUse,
+                "sessions" => LoginRefusal::TooManySessions(SessionLimit::Address(50)),
+                "delay" => LoginRefusal::LoginDelay(600),
+                "slow" => LoginRefusal::SlowedDown,
                 "unavailable" => LoginRefusal::Unavailable,
                 other => panic!("no such refusal: {other}"),
             };
             fixture.refused.insert(first.to_owned(), refusal);
         }
+        "legacy" => fixture.legacy = true,
+        "bindings" => fixture.bindings = true,
+        "certificate" => fixture.certificate.push(rest.to_owned()),
+        "delay" => fixture.delay = (first.parse().unwrap(), second.parse().unwrap()),
+        "expire" => {
+            let expire = |days: &str| if days == "never" { Expire::Never } else { Expire::Days(days.parse().unwrap()) };
+            fixture.expire = Some((expire(first), expire(second)));
+        }
         "read-only" => fixture.read_only = true,
+        "utf8-refused" => fixture.utf8_refused = true,
+        "learns" => fixture.learns = true,
         "message" if rest.is_empty() => fixture.messages.push(Vec::new()),
         "message" => fixture.messages.push(filler(rest.parse().unwrap())),
         "unreadable" => drop(fixture.unreadable.insert(first.parse().unwrap(), failure(second))),
         "update" => fixture.update = Some(failure(rest)),
         "bad-commands" => fixture.bad_commands = Some(rest.parse().unwrap()),
         "expunged" => fixture.expunged = rest.split(' ').map(|number| number.parse().unwrap()).collect(),
+        "fetched" => fixture.fetched = rest.split(' ').map(|number| number.parse().unwrap()).collect(),
         other => panic!("no such directive: {other}"),
     }
 }
@@ -182,14 +216,26 @@ struct Driver<'a> {
     piece: usize,
     closed: bool,
     tls: bool,
+    /// Whom the exchange looked up.
+    looked_up: String,
     expunged: Vec<u32>,
+    fetched: Vec<u32>,
 }
 
 impl<'a> Driver<'a> {
     fn new(fixture: &'a Fixture, piece: usize) -> Self {
         let security = fixture.security.unwrap_or(Security::Tls);
-        let session = Session::new(settings(fixture), security, "1");
-        Self { fixture, session, piece, closed: false, tls: false, expunged: Vec::new() }
+        let session = Session::new(settings(fixture), security, connection(fixture), "1");
+        Self {
+            fixture,
+            session,
+            piece,
+            closed: false,
+            tls: false,
+            looked_up: String::new(),
+            expunged: Vec::new(),
+            fetched: Vec::new(),
+        }
     }
 
     /// Gives the session octets as a driver may, and follows it.
@@ -217,20 +263,46 @@ impl<'a> Driver<'a> {
 
     fn answer(&mut self, effect: Effect) {
         match effect {
-            Effect::Authenticate(attempt) => {
-                let right = self.fixture.accounts.get(&attempt.login) == Some(&attempt.secret);
-                match self.fixture.refused.get(&attempt.login) {
-                    Some(refusal) => self.session.login_refused(*refusal),
-                    None if right => self.session.login_accepted(self.maildrop()),
-                    None => self.session.login_refused(LoginRefusal::WrongCredentials),
-                }
+            Effect::LookUp { login, material, .. } => {
+                let secret = self.fixture.accounts.get(&login).cloned();
+                self.looked_up = login;
+                self.session.looked_up(account(secret, material));
             }
+            Effect::Authenticate(attempt) => self.authenticate(&attempt),
             Effect::Retrieve { number, what } => self.retrieve(number, what),
-            Effect::Update { marked } => {
+            Effect::Update { marked, fetched } => {
+                assert!(self.fixture.learns || fetched.is_empty());
                 self.expunged = marked.iter().map(|number| number.get()).collect();
+                self.fetched = fetched.iter().map(|number| number.get()).collect();
                 self.session.update_done(self.fixture.update.map_or(Ok(()), Err));
             }
             Effect::StartTls => self.tls = true,
+        }
+    }
+
+    fn authenticate(&mut self, attempt: &LoginAttempt) {
+        let LoginAttempt { login, evidence, .. } = attempt;
+        if let Some(refusal) = self.fixture.refused.get(login) {
+            return self.session.login_refused(*refusal);
+        }
+        let known = self.fixture.accounts.get(login);
+        let right = match evidence {
+            Evidence::Password(secret) | Evidence::Token(secret) => known == Some(secret),
+            Evidence::Certificate => known.is_some(),
+            Evidence::Proof(candidate) => {
+                assert_eq!((login, *candidate), (&self.looked_up, Candidate(7)));
+                true
+            }
+            Evidence::Disproved => false,
+        };
+        match evidence {
+            _ if right => self.session.login_accepted(self.maildrop()),
+            Evidence::Token(_) => self.session.token_refused(&TokenRefusal {
+                status: TokenStatus::InvalidToken,
+                scope: None,
+                openid_configuration: None,
+            }),
+            _ => self.session.login_refused(LoginRefusal::WrongCredentials),
         }
     }
 
@@ -252,14 +324,49 @@ impl<'a> Driver<'a> {
         let entry = |(index, message): (usize, &Vec<u8>)| Entry {
             octets: Octets(message.len() as u64),
             unique_id: UniqueId::parse(&format!("uid-{}", index + 1)).unwrap(),
+            utf8_header: !message.is_ascii(),
         };
-        let deletion = if self.fixture.read_only { Deletion::Refused } else { Deletion::Allowed };
-        Maildrop::new(self.fixture.messages.iter().enumerate().map(entry).collect::<Vec<_>>(), deletion)
+        let policy = MaildropPolicy {
+            deletion: if self.fixture.read_only { Deletion::Refused } else { Deletion::Allowed },
+            utf8_header: if self.fixture.utf8_refused { Utf8Header::Refused } else { Utf8Header::Sent },
+            login_delay: self.fixture.delay.1,
+            expire: self.fixture.expire.map_or(Expire::Never, |(_, after)| after),
+            learns: self.fixture.learns,
+        };
+        Maildrop::new(self.fixture.messages.iter().enumerate().map(entry).collect::<Vec<_>>(), policy)
     }
 }
 
 fn settings(fixture: &Fixture) -> Settings {
-    Settings { implementation: "Restante", max_bad_commands: fixture.bad_commands.unwrap_or(10) }
+    let settings = support::settings();
+    Settings {
+        max_bad_commands: fixture.bad_commands.unwrap_or(10),
+        mechanisms: if fixture.legacy { Mechanisms::all() } else { settings.mechanisms },
+        apop: fixture.legacy,
+        login_delay: fixture.delay.0,
+        expire: fixture.expire.map_or(Expire::Never, |(before, _)| before),
+        ..settings
+    }
+}
+
+fn connection(fixture: &Fixture) -> Connection {
+    let bindings = ChannelBindings { tls_exporter: fixture.bindings.then_some([7; 32]), tls_server_end_point: None };
+    Connection { bindings, certificate: fixture.certificate.clone(), ..support::connection() }
+}
+
+/// What is kept of an account with this secret. Without one: that of an account which does not exist.
+fn account(secret: Option<Secret>, material: Material) -> Account {
+    let (salt, iterations) = (b"salt".to_vec(), NonZeroU32::MIN);
+    let candidate = Candidate(7);
+    let (mut keys, mut secrets) = (Vec::new(), Vec::new());
+    match (material, secret) {
+        (_, None) => {}
+        (Material::Scram(hash), Some(secret)) => {
+            keys.push((candidate, ScramKeys::derive(hash, &secret, &salt, iterations)));
+        }
+        (Material::Secrets, Some(secret)) => secrets.push((candidate, secret)),
+    }
+    Account { salt, iterations, keys, secrets }
 }
 
 /// Plays a transcript, the client's octets of each segment cut by `cut`.
@@ -291,7 +398,7 @@ fn play(
         assert_eq!(driver.tls, segment.event == Some(Event::Tls), "{name}, {how}: began TLS");
         match segment.event {
             Some(Event::Tls) => {
-                driver.session = Session::after_stls(settings(fixture));
+                driver.session = Session::after_stls(settings(fixture), connection(fixture));
                 driver.tls = false;
             }
             Some(Event::Drain) => driver.session.drain(),
@@ -300,6 +407,7 @@ fn play(
         }
     }
     assert_eq!(driver.expunged, fixture.expunged, "{name}, {how}: expunged");
+    assert_eq!(driver.fetched, fixture.fetched, "{name}, {how}: fetched");
 }
 
 #[test]

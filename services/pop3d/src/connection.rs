@@ -9,17 +9,19 @@ use std::{
 
 use bytes::BytesMut;
 use mail_types::{MessageNumber, SessionUuid, Timestamp};
-use mailstore::{SessionOutcome, SessionRecord};
+use mailstore::{SessionOutcome, SessionRecord, Update};
 use net::{Peer, Stream};
 use pop3_proto::{
-    Effect, Failure, LoginAttempt, LoginMethod, Next, Replied, Retrieval, Security, Session, Status, Verb,
+    Effect, Failure, Fault, Limit, LoginAttempt, LoginMethod, Next, Replied, Retrieval, Security, Session, Status, Verb,
 };
 use runtime::shutdown::Shutdown;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use sasl::Mechanism;
+use tokio::time::{Duration, Instant, sleep_until, timeout_at};
 
 use crate::{
     Mode, Shared,
-    login::{self, LoggedIn},
+    heart::Lease,
+    login::{Applicant, LoggedIn, NotLoggedIn},
     metrics, retrieve,
     wire::Wire,
 };
@@ -32,8 +34,12 @@ const KEPT_OUTPUT: usize = 4096;
 pub(crate) enum Ended {
     /// By QUIT.
     Quit,
-    /// By us, after a response: too many bad commands, HTTP, draining.
+    /// By us, after a response: HTTP, draining.
     Closed,
+    /// By us, after too many bad commands.
+    BadCommands,
+    /// By us, because it had lasted as long as a session may.
+    SessionTime,
     /// The client went away without QUIT.
     Lost,
     /// No login in time.
@@ -60,6 +66,8 @@ impl Ended {
         match self {
             Self::Quit => "quit",
             Self::Closed => "closed",
+            Self::BadCommands => "bad_commands",
+            Self::SessionTime => "session_time",
             Self::Lost => "lost",
             Self::NoLogin => "no_login",
             Self::Idle => "idle",
@@ -93,6 +101,33 @@ pub(crate) async fn serve(shared: Arc<Shared>, mode: Mode, stream: Stream, peer:
     };
     let Err(ended) = connection.run(mode, stream).await;
     connection.finish(ended).await;
+}
+
+/// When a failure is answered: after the command, at the first whole multiple of a time that has not passed yet. So what takes
+/// longer than that time does not tell how long it took.
+fn moment(taken: Instant, now: Instant, time: Duration) -> Instant {
+    let nanoseconds = time.as_nanos().max(1);
+    let times = (now - taken).as_nanos().div_ceil(nanoseconds).max(1);
+    taken + time.saturating_mul(u32::try_from(times).unwrap_or(u32::MAX))
+}
+
+/// How the client proved itself, as a session's row tells it.
+const fn number(method: LoginMethod) -> i16 {
+    match method {
+        LoginMethod::UserPass => 1,
+        LoginMethod::Sasl(Mechanism::Plain) => 2,
+        LoginMethod::Sasl(Mechanism::Login) => 3,
+        LoginMethod::Sasl(Mechanism::ScramSha256) => 4,
+        LoginMethod::Sasl(Mechanism::ScramSha256Plus) => 5,
+        LoginMethod::Sasl(Mechanism::ScramSha1) => 6,
+        LoginMethod::Sasl(Mechanism::ScramSha1Plus) => 7,
+        LoginMethod::Sasl(Mechanism::OauthBearer) => 8,
+        LoginMethod::Sasl(Mechanism::Xoauth2) => 9,
+        LoginMethod::Sasl(Mechanism::External) => 10,
+        LoginMethod::Sasl(Mechanism::CramMd5) => 11,
+        LoginMethod::Sasl(Mechanism::Ntlm) => 12,
+        LoginMethod::Apop => 13,
+    }
 }
 
 /// What protects the connection, as a session's row tells it.
@@ -134,18 +169,28 @@ impl Connection {
             }
             Mode::Clear { passwords } => Security::Clear { stls: self.shared.tls.is_some(), passwords },
         };
-        let mut session = Session::new(self.shared.protocol, security, &self.id.to_string());
+        let (mut applicant, connection) = self.applicant(&wire);
+        let mut session = Session::new(self.shared.protocol, security, connection, &self.id.to_string());
         let mut draining = false;
+        let longest = self.connected + self.shared.config.session_time();
+        let mut too_long = false;
         // When the command that is being executed was taken.
         let mut taken = None;
         loop {
             let began = *taken.get_or_insert_with(Instant::now);
+            if !too_long && Instant::now() >= longest {
+                too_long = true;
+                session.lasted_too_long();
+            }
             match session.next() {
                 Next::Replied(replied) => {
                     taken = None;
                     self.replied(replied, began);
                 }
-                Next::Drain => wire.write(&mut session, 0).await?,
+                Next::Drain => {
+                    metrics::OUTPUT_FULL.inc();
+                    wire.write(&mut session, 0).await?;
+                }
                 Next::NeedInput => {
                     taken = None;
                     self.write_all(&mut wire, &mut session).await?;
@@ -153,6 +198,10 @@ impl Connection {
                         continue;
                     }
                     if wire.half_closed() {
+                        if Fault::LostIsQuit.is_on() && self.logged_in.is_some() {
+                            session.input(b"\r\nQUIT\r\n");
+                            continue;
+                        }
                         return Err(Ended::Lost);
                     }
                     tokio::select! {
@@ -162,37 +211,68 @@ impl Connection {
                             draining = true;
                             session.drain();
                         }
+                        () = sleep_until(longest), if !too_long => {}
                         read = timeout_at(self.patience(), wire.read(&mut session)) => match read {
                             Ok(read) => read?,
                             // Without a word: a POP3 server speaks only when asked.
                             Err(_) if self.logged_in.is_none() => return Err(Ended::NoLogin),
+                            Err(_) if Fault::NeverIdle.is_on() => self.last_command = Instant::now(),
                             Err(_) => return Err(Ended::Idle),
                         },
                     }
                 }
                 Next::Close => {
+                    // Before the client reads that it may come again.
+                    self.free_lease().await;
                     self.write_all(&mut wire, &mut session).await?;
                     wire.close().await;
                     let quit = self
                         .last_replied
                         .is_some_and(|replied| replied.verb == Verb::Quit && replied.status == Status::Ok);
-                    return Err(if quit { Ended::Quit } else { Ended::Closed });
+                    return Err(match session.limit_reached() {
+                        _ if quit => Ended::Quit,
+                        Some(Limit::BadCommands) => Ended::BadCommands,
+                        Some(Limit::SessionTime) => Ended::SessionTime,
+                        None => Ended::Closed,
+                    });
                 }
                 Next::Effect(Effect::StartTls) => {
                     self.write_all(&mut wire, &mut session).await?;
+                    #[cfg(feature = "faults")]
+                    let said_in_clear = session.take_input();
+                    wire = self.begin_tls(wire, Tls::Stls).await?;
+                    let connection;
+                    (applicant, connection) = self.applicant(&wire);
                     // Whatever was read in clear goes with the session that read it.
-                    session = Session::after_stls(self.shared.protocol);
+                    session = Session::after_stls(self.shared.protocol, connection);
                     if draining {
                         session.drain();
                     }
-                    wire = self.begin_tls(wire, Tls::Stls).await?;
+                    #[cfg(feature = "faults")]
+                    if Fault::ClearSurvivesStls.is_on() {
+                        session.input(&said_in_clear);
+                    }
                 }
-                Next::Effect(Effect::Authenticate(attempt)) => self.authenticate(&mut session, attempt, began).await,
+                Next::Effect(Effect::LookUp { login, material, .. }) => {
+                    match applicant.look_up(&self.shared, &login, material).await {
+                        Ok(account) => session.looked_up(account),
+                        Err(refusal) => self.refuse(&mut session, refusal.into(), began).await,
+                    }
+                }
+                Next::Effect(Effect::Authenticate(attempt)) => {
+                    self.authenticate(&mut applicant, &mut session, attempt, began).await;
+                }
                 Next::Effect(Effect::Retrieve { number, what }) => {
                     self.retrieve(&mut wire, &mut session, number, what).await?;
                 }
-                Next::Effect(Effect::Update { marked }) => {
-                    let result = self.update(&marked).await;
+                Next::Effect(Effect::Update { marked, fetched }) => {
+                    if Fault::OkBeforeCommit.is_on() {
+                        session.update_done(Ok(()));
+                    }
+                    // What the client has not taken was not fetched, and is not to be deleted for it.
+                    self.write_all(&mut wire, &mut session).await?;
+                    let result = self.update(&marked, &fetched).await;
+                    self.free_lease().await;
                     session.update_done(result);
                 }
             }
@@ -232,17 +312,48 @@ impl Connection {
         self.last_replied = Some(replied);
     }
 
-    async fn authenticate(&mut self, session: &mut Session, attempt: LoginAttempt, taken: Instant) {
-        match login::log_in(&self.shared, &self.peer, attempt).await {
+    /// Who wants to log in over a connection, and the connection as SASL sees it.
+    fn applicant(&self, wire: &Wire) -> (Applicant, pop3_proto::Connection) {
+        let tls = self.shared.tls.as_ref().and_then(|tls| wire.tls_facts(tls));
+        let applicant = Applicant::new(&self.shared, self.id, self.peer, tls.as_ref());
+        let connection = applicant.connection(&self.shared, tls);
+        (applicant, connection)
+    }
+
+    async fn authenticate(
+        &mut self,
+        applicant: &mut Applicant,
+        session: &mut Session,
+        attempt: LoginAttempt,
+        taken: Instant,
+    ) {
+        match applicant.log_in(&self.shared, attempt).await {
             Ok(logged_in) => {
-                session.login_accepted(logged_in.maildrop());
+                session.login_accepted(logged_in.seen.maildrop(logged_in.login.may_expunge));
                 self.logged_in = Some(logged_in);
             }
-            Err(refusal) => {
-                // At the same moment whatever the reason, so that the time tells nothing.
-                sleep_until(taken + self.shared.config.refusal_time()).await;
-                session.login_refused(refusal);
+            Err(refused) => self.refuse(session, refused, taken).await,
+        }
+    }
+
+    /// At the same moment whatever the reason, so that the time tells nothing.
+    async fn refuse(&self, session: &mut Session, refused: NotLoggedIn, taken: Instant) {
+        if !Fault::PromptRefusal.is_on() {
+            sleep_until(moment(taken, Instant::now(), self.shared.config.refusal_time())).await;
+        }
+        match refused {
+            NotLoggedIn::Refused(refusal) => session.login_refused(refusal),
+            NotLoggedIn::Token(refusal) => session.token_refused(&refusal),
+        }
+    }
+
+    /// Frees the maildrop, if access to it is exclusive.
+    async fn free_lease(&mut self) {
+        if let Some(lease) = self.logged_in.as_mut().and_then(|logged_in| logged_in.lease.take()) {
+            if Fault::LeaseKept.is_on() {
+                return std::mem::forget(lease);
             }
+            lease.free().await;
         }
     }
 
@@ -253,7 +364,7 @@ impl Connection {
         number: MessageNumber,
         what: Retrieval,
     ) -> Result<(), Ended> {
-        let Some(logged_in) = &self.logged_in else { return Err(Ended::Closed) };
+        let Some(logged_in) = &mut self.logged_in else { return Err(Ended::Closed) };
         let retrieved = retrieve::retrieve(&self.shared, logged_in, wire, session, number, what).await;
         self.sent = wire.sent();
         match (retrieved?, what) {
@@ -266,22 +377,26 @@ impl Connection {
         Ok(())
     }
 
-    /// The UPDATE state: all that was marked is expunged and committed, or the client is told that it is not.
-    async fn update(&mut self, marked: &[MessageNumber]) -> Result<(), Failure> {
+    /// The UPDATE state: what was marked is done with as the policy says, and committed, or the client is told that it is not.
+    async fn update(&mut self, marked: &[MessageNumber], fetched: &[MessageNumber]) -> Result<(), Failure> {
         let Some(logged_in) = &self.logged_in else { return Err(Failure::Permanent) };
-        let messages = logged_in.snapshot.messages();
-        let uids: Vec<i64> =
-            marked.iter().filter_map(|number| messages.get(number.index())).map(|message| message.uid).collect();
+        let (expunge, device) = logged_in.seen.changes(marked, fetched);
+        if expunge.is_empty() && device.is_none() {
+            return Ok(());
+        }
         let record = self.record(logged_in, SessionOutcome::Quit);
         let (tenant, account) = (logged_in.login.tenant, logged_in.login.account);
-        match self.shared.mailstore.quit(tenant, account, &record, &uids).await {
+        let update = Update { expunge, fence: logged_in.lease.as_ref().map(Lease::fence), device };
+        match self.shared.mailstore.quit(tenant, account, &record, &update).await {
             Ok(expunged) => {
                 self.expunged = Some(expunged);
                 Ok(())
             }
             Err(error) => {
-                tracing::error!(session = %self.id, %tenant, %account, kind = error.kind(), %error, "messages cannot be expunged");
-                Err(if error.is_temporary() { Failure::Temporary } else { Failure::Permanent })
+                tracing::error!(session = %self.id, %tenant, %account, kind = error.kind(), %error, "QUIT cannot be executed");
+                // A lease that was lost is another session's now: the next login may have it.
+                let passes = error.is_temporary() || matches!(error, mailstore::Error::LeaseLost);
+                Err(if passes { Failure::Temporary } else { Failure::Permanent })
             }
         }
     }
@@ -293,10 +408,7 @@ impl Connection {
             started: self.started,
             // A Unix socket's client is on this machine.
             address: self.peer.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-            mechanism: match logged_in.method {
-                LoginMethod::UserPass => 1,
-                LoginMethod::Sasl(_) => 2,
-            },
+            mechanism: number(logged_in.method),
             tls: self.tls as i16,
             outcome,
             fetched: self.fetched,
@@ -306,7 +418,9 @@ impl Connection {
 
     /// After the connection: one line in the log, and the row of a session that fetched something and did not leave one by
     /// expunging. Others leave none, so that a poll which finds nothing new writes nothing.
-    async fn finish(self, ended: Ended) {
+    async fn finish(mut self, ended: Ended) {
+        // At once, also of a lost connection.
+        self.free_lease().await;
         metrics::SESSIONS.with_label_values(&[ended.as_str()]).inc();
         let Some(logged_in) = &self.logged_in else {
             // Most of these are somebody's health checks.
@@ -334,8 +448,27 @@ impl Connection {
         }
         let outcome = if ended == Ended::Quit { SessionOutcome::Quit } else { SessionOutcome::Lost };
         let record = self.record(logged_in, outcome);
-        if let Err(error) = self.shared.mailstore.quit(tenant, account, &record, &[]).await {
+        if let Err(error) = self.shared.mailstore.quit(tenant, account, &record, &Update::default()).await {
             tracing::warn!(session = %self.id, kind = error.kind(), %error, "the session's row cannot be written");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_answered_at_whole_moments() {
+        let taken = Instant::now();
+        let answered = |after_ms, every_ms| {
+            let now = taken + Duration::from_millis(after_ms);
+            (moment(taken, now, Duration::from_millis(every_ms)) - taken).as_millis()
+        };
+        assert_eq!(answered(0, 1000), 1000);
+        assert_eq!(answered(999, 1000), 1000);
+        assert_eq!(answered(1000, 1000), 1000);
+        assert_eq!(answered(1001, 1000), 2000);
+        assert_eq!(answered(7, 0), 0, "at once");
     }
 }

@@ -8,19 +8,27 @@
 
 mod config;
 mod connection;
+mod heart;
 mod login;
 mod metrics;
 mod retrieve;
-mod sessions;
+mod view;
 mod wire;
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
-use directory::Directory;
+use directory::{Directory, SessionLimits};
 use mail_types::{Clock, Random};
 use mailstore::Mailstore;
 use net::{Listener, tls::ServerTls};
 use runtime::shutdown::Shutdown;
+use sasl::Challenges;
 
 pub use config::{Config, ConfigError};
 
@@ -43,7 +51,10 @@ struct Shared {
     tls: Option<ServerTls>,
     directory: Directory,
     mailstore: Mailstore,
-    sessions: sessions::Sessions,
+    sessions: SessionLimits,
+    challenges: Arc<Challenges>,
+    heart: heart::Heart,
+    beating: AtomicBool,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
 }
@@ -71,8 +82,21 @@ impl Server {
     ) -> Result<Self, ConfigError> {
         config.check()?;
         let protocol = config.protocol();
-        let sessions = sessions::Sessions::new(config.max_sessions_per_account);
-        Ok(Self(Arc::new(Shared { config, protocol, tls, directory, mailstore, sessions, clock, random })))
+        let tls = match tls {
+            Some(tls) if config.client_certificates => {
+                let asking = tls.asking_clients();
+                Some(asking.map_err(|error| ConfigError::ClientCertificates(error.to_string()))?)
+            }
+            tls => tls,
+        };
+        let sessions = SessionLimits::new(config.session_limits());
+        let host = config.host.0.clone();
+        let heart = heart::Heart::new(mailstore.clone(), &*random, host.to_string());
+        let challenges = Arc::new(Challenges::new(host, clock.clone(), random.clone()));
+        let beating = AtomicBool::new(false);
+        let shared =
+            Shared { config, protocol, tls, directory, mailstore, sessions, challenges, heart, beating, clock, random };
+        Ok(Self(Arc::new(shared)))
     }
 
     /// Serves a listener until draining has begun and every session has ended: the next command of each is answered
@@ -83,6 +107,10 @@ impl Server {
     pub async fn serve(&self, listener: Listener, mode: Mode, shutdown: &Shutdown) -> io::Result<()> {
         if mode == Mode::ImplicitTls && self.0.tls.is_none() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "implicit TLS needs a certificate"));
+        }
+        // One heartbeat, however many listeners. It goes on while they drain: sessions under way keep their leases.
+        if !self.0.beating.swap(true, Ordering::Relaxed) {
+            tokio::spawn(self.0.heart.clone().run(shutdown.clone()));
         }
         let refusal = match mode {
             Mode::Clear { .. } => pop3_proto::TOO_MANY_CONNECTIONS,

@@ -1,93 +1,203 @@
-//! Logging in: who it is, whether there is room, and the snapshot.
+//! Logging in: who it is, whether there is room, exclusive access where the policy wants it, and what the session sees.
 
-use std::sync::Arc;
+use directory::{ClientCertificate, Login, LoginOutcome, LookedUp, Refusal, SessionPlace, TokenOutcome};
+use mail_types::{DomainName, SessionUuid};
+use mailstore::SessionReader;
+use net::{Peer, tls::TlsFacts};
+use pop3_proto::{Evidence, Fault, LoginAttempt, LoginMethod, LoginRefusal, SessionLimit};
+use sasl::{Account, Candidate, ChannelBindings, Material, TokenRefusal};
 
-use bytes::BytesMut;
-use directory::{Login, LoginOutcome, Refusal};
-use mail_types::Octets;
-use mailstore::{Message, Snapshot};
-use net::Peer;
-use pop3_proto::{Deletion, Listing, LoginAttempt, LoginMethod, LoginRefusal, Maildrop};
-
-use crate::{Shared, metrics, sessions::Place};
+use crate::{Shared, heart::Lease, metrics, view::Seen};
 
 /// A client that is known, and what it sees.
 #[derive(Debug)]
 pub(crate) struct LoggedIn {
     pub(crate) login: Login,
     pub(crate) method: LoginMethod,
-    pub(crate) snapshot: Arc<Snapshot>,
-    /// Held for its drop: the session's place among its account's.
-    _place: Place,
+    pub(crate) seen: Seen,
+    /// Reads what is seen.
+    pub(crate) reader: SessionReader,
+    /// Where access is exclusive.
+    pub(crate) lease: Option<Lease>,
+    /// Held for its drop.
+    _place: SessionPlace,
 }
 
-impl LoggedIn {
-    /// The maildrop as the protocol sees it.
-    pub(crate) fn maildrop(&self) -> Maildrop {
-        let deletion = if self.login.may_expunge { Deletion::Allowed } else { Deletion::Refused };
-        Maildrop::new(Listed(self.snapshot.clone()), deletion)
-    }
-}
-
-/// A snapshot, listed. It is shared with other sessions of the same maildrop.
+/// Why nobody was logged in.
 #[derive(Debug)]
-struct Listed(Arc<Snapshot>);
+pub(crate) enum NotLoggedIn {
+    Refused(LoginRefusal),
+    /// The client is told in its mechanism.
+    Token(TokenRefusal),
+}
 
-impl Listed {
-    fn message(&self, index: usize) -> Option<&Message> {
-        self.0.messages().get(index)
+impl From<LoginRefusal> for NotLoggedIn {
+    fn from(refusal: LoginRefusal) -> Self {
+        Self::Refused(refusal)
     }
 }
 
-impl Listing for Listed {
-    fn messages(&self) -> u32 {
-        u32::try_from(self.0.messages().len()).unwrap_or(u32::MAX)
+impl From<Refusal> for NotLoggedIn {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(match refusal {
+            Refusal::WrongCredentials => LoginRefusal::WrongCredentials,
+            Refusal::Suspended => LoginRefusal::Suspended,
+            Refusal::TooSoon { seconds } => LoginRefusal::LoginDelay(seconds),
+            Refusal::SlowedDown { .. } => LoginRefusal::SlowedDown,
+            Refusal::Busy => LoginRefusal::Busy,
+        })
+    }
+}
+
+/// What is known of a client that wants to log in, and what was looked up for it.
+#[derive(Debug)]
+pub(crate) struct Applicant {
+    session: SessionUuid,
+    peer: Peer,
+    default_domain: Option<DomainName>,
+    certificate: Option<ClientCertificate>,
+    /// Of an exchange under way.
+    looked_up: Option<LookedUp>,
+    /// With [`Fault::NoProof`]: what the exchange should have proved.
+    unproved: Option<Candidate>,
+}
+
+impl Applicant {
+    /// Over a connection whose TLS has these facts, if it has TLS.
+    pub(crate) fn new(shared: &Shared, session: SessionUuid, peer: Peer, tls: Option<&TlsFacts>) -> Self {
+        let certificate = tls.and_then(|tls| {
+            let (end_entity, intermediates) = tls.client_certificates.split_first()?;
+            Some(ClientCertificate { end_entity: end_entity.clone(), intermediates: intermediates.to_vec() })
+        });
+        Self {
+            session,
+            peer,
+            default_domain: shared.config.domain_for(tls.and_then(|tls| tls.server_name.as_deref())),
+            certificate,
+            looked_up: None,
+            unproved: None,
+        }
     }
 
-    fn octets(&self, index: usize) -> Octets {
-        self.message(index).map(|message| message.octets).unwrap_or_default()
+    /// The connection as SASL sees it.
+    pub(crate) fn connection(&self, shared: &Shared, tls: Option<TlsFacts>) -> pop3_proto::Connection {
+        let bindings =
+            tls.map(|tls| ChannelBindings { tls_exporter: tls.exporter, tls_server_end_point: tls.server_end_point });
+        let addresses = |certificate: &ClientCertificate| directory::certificate_addresses(&certificate.end_entity);
+        pop3_proto::Connection {
+            challenges: shared.challenges.clone(),
+            bindings: bindings.unwrap_or_default(),
+            certificate: self.certificate.as_ref().map(addresses).unwrap_or_default(),
+        }
     }
 
-    fn put_unique_id(&self, index: usize, out: &mut BytesMut) {
-        if let Some(message) = self.message(index) {
-            out.extend_from_slice(message.unique_id().as_str().as_bytes());
+    async fn find(&self, shared: &Shared, login: &str) -> Result<LookedUp, LoginRefusal> {
+        shared.directory.look_up(self.peer.address, login, self.default_domain.as_ref()).await.map_err(unavailable)
+    }
+
+    /// Looks an account up for an exchange, and remembers it until that ends.
+    pub(crate) async fn look_up(
+        &mut self,
+        shared: &Shared,
+        login: &str,
+        material: Material,
+    ) -> Result<Account, LoginRefusal> {
+        let looked_up = self.find(shared, login).await?;
+        let account = looked_up.account(material);
+        if Fault::NoProof.is_on() {
+            let keys = account.keys.iter().map(|(candidate, _)| *candidate);
+            self.unproved = keys.chain(account.secrets.iter().map(|(candidate, _)| *candidate)).next();
+        }
+        self.looked_up = Some(looked_up);
+        Ok(account)
+    }
+
+    /// Checks the evidence and opens the maildrop. What fails is counted and logged here; the client is told no more than the
+    /// refusal says.
+    pub(crate) async fn log_in(&mut self, shared: &Shared, attempt: LoginAttempt) -> Result<LoggedIn, NotLoggedIn> {
+        let method = attempt.method;
+        let logged_in = self.try_log_in(shared, attempt).await;
+        let result = match &logged_in {
+            Ok(_) => "accepted",
+            Err(NotLoggedIn::Refused(refusal)) => metrics::refusal(*refusal),
+            Err(NotLoggedIn::Token(_)) => metrics::refusal(LoginRefusal::WrongCredentials),
+        };
+        metrics::LOGINS.with_label_values(&[method.as_str(), result]).inc();
+        logged_in
+    }
+
+    async fn try_log_in(&mut self, shared: &Shared, attempt: LoginAttempt) -> Result<LoggedIn, NotLoggedIn> {
+        let LoginAttempt { login, evidence, method } = attempt;
+        let login = self.prove(shared, &login, evidence).await?;
+        let (tenant, account) = (login.tenant, login.account);
+        let frontends = shared.heart.frontends();
+        let place = shared.sessions.enter(tenant, account, self.peer.address, &login.policy.sessions, frontends);
+        let place = place.map_err(|limit| {
+            LoginRefusal::TooManySessions(match limit {
+                directory::SessionLimit::Account(most) => SessionLimit::Account(most),
+                directory::SessionLimit::Tenant(most) => SessionLimit::Tenant(most),
+                directory::SessionLimit::Address(most) => SessionLimit::Address(most),
+            })
+        })?;
+        let not_opened = |error: mailstore::Error| {
+            tracing::warn!(%tenant, %account, kind = error.kind(), %error, "a maildrop cannot be opened");
+            LoginRefusal::Unavailable
+        };
+        let lease = if login.policy.exclusive && !Fault::LeaseUnchecked.is_on() {
+            let lease = shared.heart.lease(tenant, account, self.session).await.map_err(not_opened)?;
+            Some(lease.ok_or(LoginRefusal::InUse)?)
+        } else {
+            None
+        };
+        match Seen::open(&shared.mailstore, &login, shared.clock.now()).await {
+            Ok(seen) => {
+                let reader = seen.reader(&shared.mailstore, &login);
+                Ok(LoggedIn { login, method, seen, reader, lease, _place: place })
+            }
+            Err(error) => {
+                if let Some(lease) = lease {
+                    lease.free().await;
+                }
+                Err(not_opened(error).into())
+            }
+        }
+    }
+
+    async fn prove(&mut self, shared: &Shared, login: &str, evidence: Evidence) -> Result<Login, NotLoggedIn> {
+        let looked_up = self.looked_up.take();
+        let outcome = match (evidence, looked_up) {
+            (Evidence::Password(secret), _) => self.find(shared, login).await?.password(&secret).await,
+            (Evidence::Token(token), _) => {
+                let named = Some(login).filter(|login| !login.is_empty());
+                let (peer, domain) = (self.peer.address, self.default_domain.as_ref());
+                match shared.directory.token(peer, named, domain, &token).await.map_err(unavailable)? {
+                    TokenOutcome::Accepted(login) => Ok(LoginOutcome::Accepted(login)),
+                    TokenOutcome::Refused { refusal: Refusal::WrongCredentials, tell } => {
+                        return Err(NotLoggedIn::Token(tell));
+                    }
+                    TokenOutcome::Refused { refusal, .. } => Ok(LoginOutcome::Refused(refusal)),
+                }
+            }
+            (Evidence::Certificate, _) => match self.certificate.clone() {
+                Some(certificate) => self.find(shared, login).await?.certificate(&certificate).await,
+                None => Ok(LoginOutcome::Refused(Refusal::WrongCredentials)),
+            },
+            (Evidence::Proof(candidate), Some(looked_up)) => looked_up.proved(candidate).await,
+            (Evidence::Disproved, Some(looked_up)) => match self.unproved.take() {
+                Some(candidate) => looked_up.proved(candidate).await,
+                None => looked_up.refused(),
+            },
+            // A certificate's address that the client did not want; or the driver's mistake.
+            (Evidence::Proof(_) | Evidence::Disproved, None) => Ok(LoginOutcome::Refused(Refusal::WrongCredentials)),
+        };
+        match outcome.map_err(unavailable)? {
+            LoginOutcome::Accepted(login) => Ok(login),
+            LoginOutcome::Refused(refusal) => Err(refusal.into()),
         }
     }
 }
 
-/// Checks the credentials and opens the maildrop. What fails is counted and logged here; the client is told no more than the
-/// refusal says.
-pub(crate) async fn log_in(shared: &Shared, peer: &Peer, attempt: LoginAttempt) -> Result<LoggedIn, LoginRefusal> {
-    let method = attempt.method;
-    let logged_in = try_log_in(shared, peer, attempt).await;
-    let result = match &logged_in {
-        Ok(_) => "accepted",
-        Err(LoginRefusal::WrongCredentials) => "wrong_credentials",
-        Err(LoginRefusal::Suspended) => "suspended",
-        Err(LoginRefusal::InUse) => "in_use",
-        Err(LoginRefusal::Unavailable) => "unavailable",
-    };
-    metrics::LOGINS.with_label_values(&[method.as_str(), result]).inc();
-    logged_in
-}
-
-async fn try_log_in(shared: &Shared, peer: &Peer, attempt: LoginAttempt) -> Result<LoggedIn, LoginRefusal> {
-    let LoginAttempt { login, secret, method } = attempt;
-    let default_domain = shared.config.default_domain.as_ref();
-    let outcome =
-        shared.directory.login_from(peer.address, &login, &secret, default_domain).await.map_err(|error| {
-            tracing::warn!(kind = error.kind(), %error, "a login cannot be checked");
-            LoginRefusal::Unavailable
-        })?;
-    let login = match outcome {
-        LoginOutcome::Accepted(login) => login,
-        LoginOutcome::Refused(Refusal::WrongCredentials) => return Err(LoginRefusal::WrongCredentials),
-        LoginOutcome::Refused(Refusal::Suspended) => return Err(LoginRefusal::Suspended),
-    };
-    let place = shared.sessions.enter(login.tenant, login.account).ok_or(LoginRefusal::InUse)?;
-    let snapshot = shared.mailstore.snapshot(login.tenant, login.account, login.maildrop).await.map_err(|error| {
-        tracing::warn!(tenant = %login.tenant, account = %login.account, kind = error.kind(), %error, "a maildrop cannot be opened");
-        LoginRefusal::Unavailable
-    })?;
-    Ok(LoggedIn { login, method, snapshot, _place: place })
+fn unavailable(error: directory::Error) -> LoginRefusal {
+    tracing::warn!(kind = error.kind(), %error, "a login cannot be checked");
+    LoginRefusal::Unavailable
 }

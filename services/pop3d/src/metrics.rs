@@ -3,7 +3,7 @@
 
 use std::{sync::LazyLock, time::Duration};
 
-use pop3_proto::Replied;
+use pop3_proto::{LoginRefusal, Replied, SessionLimit};
 use prometheus::{
     HistogramVec, IntCounter, IntCounterVec, exponential_buckets, histogram_opts, register_histogram_vec,
     register_int_counter, register_int_counter_vec,
@@ -19,6 +19,18 @@ pub(crate) static SESSIONS: LazyLock<IntCounterVec> = LazyLock::new(|| {
 pub(crate) static LOGINS: LazyLock<IntCounterVec> = LazyLock::new(|| {
     register_int_counter_vec!("restante_pop3_logins_total", "POP3 logins", &["mechanism", "result"])
         .expect("a well-formed metric")
+});
+
+/// Heartbeats, by whether the database heard them.
+pub(crate) static BEATS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    let help = "Heartbeats of this frontend, which keep its exclusive sessions alive";
+    register_int_counter_vec!("restante_pop3_beats_total", help, &["result"]).expect("a well-formed metric")
+});
+
+/// How often as much output was held for a client as may be held.
+pub(crate) static OUTPUT_FULL: LazyLock<IntCounter> = LazyLock::new(|| {
+    let help = "How often nothing more was done for a POP3 client before it took some of what it was sent";
+    register_int_counter!("restante_pop3_output_full_total", help).expect("a well-formed metric")
 });
 
 static COMMANDS: LazyLock<IntCounterVec> = LazyLock::new(|| {
@@ -46,4 +58,20 @@ pub(crate) fn command(replied: Replied, time: Duration) {
     let verb = replied.verb.as_str();
     COMMANDS.with_label_values(&[verb, replied.status.as_str()]).inc();
     COMMAND_SECONDS.with_label_values(&[verb]).observe(time.as_secs_f64());
+}
+
+/// A refusal's name in [`LOGINS`].
+pub(crate) const fn refusal(refusal: LoginRefusal) -> &'static str {
+    match refusal {
+        LoginRefusal::WrongCredentials => "wrong_credentials",
+        LoginRefusal::Suspended => "suspended",
+        LoginRefusal::InUse => "in_use",
+        LoginRefusal::TooManySessions(SessionLimit::Account(_)) => "sessions_of_account",
+        LoginRefusal::TooManySessions(SessionLimit::Tenant(_)) => "sessions_of_tenant",
+        LoginRefusal::TooManySessions(SessionLimit::Address(_)) => "sessions_of_address",
+        LoginRefusal::LoginDelay(_) => "login_delay",
+        LoginRefusal::SlowedDown => "slowed_down",
+        LoginRefusal::Busy => "busy",
+        LoginRefusal::Unavailable => "unavailable",
+    }
 }

@@ -4,13 +4,9 @@ use mail_types::{MessageNumber, Octets};
 use mailstore::{BodyReader, Part};
 use pop3_proto::{BodyFlow, Failure, LeadingDots, Retrieval, Session};
 
-use crate::{Shared, connection::Ended, login::LoggedIn, wire::Wire};
+use crate::{Shared, connection::Ended, login::LoggedIn, metrics, wire::Wire};
 
-/// With this much output no more is read from the store until the client has taken some.
-const HIGH_WATER: usize = 64 * 1024;
-/// So much it has to take then.
-const LOW_WATER: usize = 16 * 1024;
-/// Octets handed to the session at a time, which bounds by how much the output passes the high water.
+/// Octets handed to the session at a time, which bounds by how much the output passes its limit.
 const PIECE: usize = 32 * 1024;
 
 /// What came of RETR or TOP.
@@ -26,49 +22,59 @@ pub(crate) enum Retrieved {
 /// say so; the client sees that it is incomplete.
 pub(crate) async fn retrieve(
     shared: &Shared,
-    logged_in: &LoggedIn,
+    logged_in: &mut LoggedIn,
     wire: &mut Wire,
     session: &mut Session,
     number: MessageNumber,
     what: Retrieval,
 ) -> Result<Retrieved, Ended> {
-    let Some(message) = logged_in.snapshot.messages().get(number.index()) else {
+    let Some(message) = logged_in.seen.message(number.index()) else {
         session.retrieve_failed(Failure::Permanent);
         return Ok(Retrieved::Refused);
     };
+    // With this much output no more is read from the store until the client has taken most of it.
+    let most = shared.config.max_unread_octets;
     let part = match what {
         Retrieval::Top(0) => Part::Head,
-        Retrieval::Top(_) | Retrieval::Whole => Part::Whole,
+        Retrieval::Top(_) => Part::Lines,
+        Retrieval::Whole => Part::Whole,
     };
+    let (octets, may_need_stuffing) = (message.octets, message.may_need_stuffing());
     // The first piece is read before anything is promised: a message that cannot be read is then an -ERR, not an end.
     let opened = async {
-        let mut reader = shared.mailstore.read(logged_in.login.tenant, message, part).await?;
+        let Some(opened) = logged_in.reader.open(number.index(), part).await else { return Ok(None) };
+        let mut reader = opened?;
         let first = reader.next().await?;
-        Ok::<_, mailstore::Error>((reader, first))
+        Ok::<_, mailstore::Error>(Some((reader, first)))
     };
     let (mut reader, mut piece) = match wire.meanwhile(session, opened).await? {
-        Ok(opened) => opened,
+        Ok(Some(opened)) => opened,
+        Ok(None) => {
+            session.retrieve_failed(Failure::Permanent);
+            return Ok(Retrieved::Refused);
+        }
         Err(error) => {
             failed(logged_in, &error);
             session.retrieve_failed(if error.is_temporary() { Failure::Temporary } else { Failure::Permanent });
             return Ok(Retrieved::Refused);
         }
     };
-    session.body_begin(if message.may_need_stuffing() { LeadingDots::Possible } else { LeadingDots::None });
-    while let Some(octets) = piece {
-        for octets in octets.chunks(PIECE) {
-            if session.body(octets) == BodyFlow::Enough {
+    session.body_begin(if may_need_stuffing { LeadingDots::Possible } else { LeadingDots::None });
+    while let Some(read) = piece {
+        for some in read.chunks(PIECE) {
+            if session.body(some) == BodyFlow::Enough {
                 session.body_end();
-                return Ok(Retrieved::Sent(message.octets));
+                return Ok(Retrieved::Sent(octets));
             }
-            if session.output().len() >= HIGH_WATER {
-                wire.write(session, LOW_WATER).await?;
+            if session.output().len() >= most {
+                metrics::OUTPUT_FULL.inc();
+                wire.write(session, most / 4).await?;
             }
         }
         piece = next(logged_in, wire, session, &mut reader).await?;
     }
     session.body_end();
-    Ok(Retrieved::Sent(message.octets))
+    Ok(Retrieved::Sent(octets))
 }
 
 async fn next(

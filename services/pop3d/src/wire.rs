@@ -8,7 +8,10 @@ use std::{
 };
 
 use bytes::Buf as _;
-use net::{Stream, tls::ServerTls};
+use net::{
+    Stream,
+    tls::{ServerTls, TlsFacts},
+};
 use pop3_proto::Session;
 use tokio::{
     io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf},
@@ -50,6 +53,11 @@ impl Wire {
                 Err(Ended::Handshake)
             }
         }
+    }
+
+    /// What is known of the connection under TLS that this accepted.
+    pub(crate) fn tls_facts(&self, tls: &ServerTls) -> Option<TlsFacts> {
+        tls.facts(&self.stream)
     }
 
     pub(crate) fn sent(&self) -> u64 {

@@ -121,6 +121,7 @@ impl Process {
                 store_settings: self.config.object_store.clone(),
                 settings: self.config.mailstore.clone(),
                 memory: memory.clone(),
+                master: self.environment.keys.clone(),
                 clock: Arc::clone(&self.clock),
                 random: Arc::clone(&self.random),
             };

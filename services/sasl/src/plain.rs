@@ -2,22 +2,22 @@
 
 use mail_types::Secret;
 
-use crate::SaslError;
+use crate::{SaslError, prep};
 
-/// What a client proves itself with in clear: by PLAIN, or by POP3's USER and PASS.
+/// What a client proves itself with in clear.
 #[derive(Debug, PartialEq, Eq)]
-pub struct PlainCredentials {
-    /// Whom the client wants to act as; empty for whoever it authenticates as.
-    pub authzid: String,
-    /// Whom it authenticates as. Never empty.
-    pub authcid: String,
-    /// The password. Never empty.
-    pub password: Secret,
+pub(crate) struct PlainCredentials {
+    /// Whom the client wants to act as, prepared; empty for whoever it authenticates as.
+    pub(crate) authzid: String,
+    /// Whom it authenticates as, prepared. Never empty.
+    pub(crate) authcid: String,
+    /// The password as it was sent: see [`prep::spellings`]. Never empty.
+    pub(crate) password: Secret,
 }
 
 impl PlainCredentials {
     /// Whether the client wants to act as somebody else than it authenticates as.
-    pub fn acts_for_another(&self) -> bool {
+    pub(crate) fn acts_for_another(&self) -> bool {
         !self.authzid.is_empty() && self.authzid != self.authcid
     }
 }
@@ -25,8 +25,8 @@ impl PlainCredentials {
 /// Parses `[authzid] NUL authcid NUL passwd`, the decoded octets (RFC 4616 section 2).
 ///
 /// # Errors
-/// [`SaslError::Malformed`]: not of this form, not UTF-8, or an empty name or password.
-pub fn parse(response: &[u8]) -> Result<PlainCredentials, SaslError> {
+/// [`SaslError::Malformed`]: not of this form, not UTF-8, or an empty name or password. [`SaslError::LoginName`].
+pub(crate) fn parse(response: &[u8]) -> Result<PlainCredentials, SaslError> {
     let mut parts = response.split(|&octet| octet == 0);
     let (Some(authzid), Some(authcid), Some(password), None) = (parts.next(), parts.next(), parts.next(), parts.next())
     else {
@@ -35,8 +35,9 @@ pub fn parse(response: &[u8]) -> Result<PlainCredentials, SaslError> {
     if authcid.is_empty() || password.is_empty() {
         return Err(SaslError::Malformed);
     }
-    let text = |octets: &[u8]| std::str::from_utf8(octets).map(str::to_owned).map_err(|_| SaslError::Malformed);
-    Ok(PlainCredentials { authzid: text(authzid)?, authcid: text(authcid)?, password: Secret::new(password.to_vec()) })
+    let name = |octets| std::str::from_utf8(octets).map_err(|_| SaslError::Malformed).and_then(prep::login);
+    let authzid = if authzid.is_empty() { String::new() } else { name(authzid)? };
+    Ok(PlainCredentials { authzid, authcid: name(authcid)?, password: Secret::new(password.to_vec()) })
 }
 
 #[cfg(test)]
@@ -64,6 +65,7 @@ mod tests {
         check(b"\0alice\0", None);
         check(b"\0alice\0secret\0", None);
         check(b"\0\xff\0secret", None);
+        check(b"\0al\x07ice\0secret", None);
     }
 
     #[test]

@@ -4,7 +4,9 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{AccountQuota, DomainPolicy, RoleWord, ScopeWord, Status, TenantPolicy, TenantQuota};
+use super::{
+    AccountPolicy, AccountQuota, DevicePolicy, DomainPolicy, RoleWord, ScopeWord, Status, TenantPolicy, TenantQuota,
+};
 
 /// `POST /v1/tenants`.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -108,15 +110,24 @@ pub struct AccountPatch {
     /// Null: no limits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quota: Option<AccountQuota>,
+    /// Null: as the domain decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<AccountPolicy>,
 }
 
-/// `PUT /v1/accounts/{address}/password`.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+/// `PUT /v1/accounts/{address}/password`: one of the two.
+#[derive(Debug, Clone, Default, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PasswordSet {
     /// At least 8 characters, at most 1024 octets, no control characters.
-    #[schema(min_length = 8, max_length = 1024, write_only)]
-    pub password: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 8, max_length = 1024, required = false, write_only)]
+    pub password: Option<String>,
+    /// As another server kept it: {SHA512-CRYPT}, {BLF-CRYPT}, {SSHA}, {PBKDF2} or {ARGON2ID}, and the hash. The next login
+    /// with the password replaces it by a hash of this service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(examples("{SHA512-CRYPT}$6$salt$hash"), max_length = 512, required = false, write_only)]
+    pub hash: Option<String>,
 }
 
 /// `POST /v1/accounts/{address}/app-passwords`.
@@ -138,6 +149,14 @@ pub struct AppPasswordNew {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false)]
     pub expires_at: Option<DateTime<Utc>>,
+    /// What the device sees, and what its DELE does; default: as the account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub policy: Option<DevicePolicy>,
+    /// Whether it is for a client that knows only APOP, CRAM-MD5 or NTLM; only where the domain's policy allows it. Default: no.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub legacy: Option<bool>,
 }
 
 /// `POST /v1/aliases`.

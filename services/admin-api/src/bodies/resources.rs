@@ -1,13 +1,13 @@
 //! What is answered.
 
 use chrono::{DateTime, Utc};
-use directory::{
-    Account, Alias, ApiKey, AppPassword, Domain, MessageEntry, OverQuota, Policy, Role, Scope, Tenant, Usage,
-};
+use directory::{Account, Alias, ApiKey, AppPassword, Domain, MessageEntry, Role, Scope, Tenant, Usage};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{AccountQuota, DomainPolicy, OverQuotaWord, RoleWord, ScopeWord, Status, TenantPolicy, TenantQuota};
+use super::{
+    AccountPolicy, AccountQuota, DevicePolicy, DomainPolicy, RoleWord, ScopeWord, Status, TenantPolicy, TenantQuota,
+};
 
 /// A tenant.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -61,6 +61,8 @@ pub struct AccountBody {
     status: Status,
     /// What its maildrop may hold.
     quota: AccountQuota,
+    /// What it decides.
+    policy: AccountPolicy,
     /// Whether it has a password besides its app passwords.
     has_password: bool,
     /// When it was made.
@@ -82,6 +84,10 @@ pub struct AppPasswordBody {
     allowed_networks: Vec<String>,
     /// Until when.
     expires_at: Option<DateTime<Utc>>,
+    /// What the device sees, and what its DELE does.
+    policy: DevicePolicy,
+    /// Whether it also works with APOP, CRAM-MD5 and NTLM.
+    legacy: bool,
     /// When it was made.
     created_at: DateTime<Utc>,
     /// When it was last used, to the hour.
@@ -179,19 +185,6 @@ pub struct SummedUsage {
     at: Option<DateTime<Utc>>,
 }
 
-fn over_quota(word: OverQuota) -> OverQuotaWord {
-    match word {
-        OverQuota::Reject => OverQuotaWord::Reject,
-        OverQuota::Defer => OverQuotaWord::Defer,
-    }
-}
-
-impl From<Policy> for TenantPolicy {
-    fn from(policy: Policy) -> Self {
-        Self { over_quota: policy.over_quota.map(over_quota), retention_days: policy.retention_days }
-    }
-}
-
 impl From<Tenant> for TenantBody {
     fn from(tenant: Tenant) -> Self {
         let quota = tenant.quota;
@@ -217,7 +210,7 @@ impl From<Domain> for DomainBody {
             verified: domain.verified_at.is_some(),
             verified_at: domain.verified_at,
             challenge: domain.challenge,
-            policy: DomainPolicy { over_quota: domain.policy.over_quota.map(over_quota) },
+            policy: domain.policy.into(),
             created_at: domain.created_at,
         }
     }
@@ -234,6 +227,7 @@ impl From<Account> for AccountBody {
                 directory::AccountStatus::Suspended => Status::Suspended,
             },
             quota: AccountQuota { octets: account.quota.octets, messages: account.quota.messages },
+            policy: account.policy.into(),
             has_password: account.has_password,
             created_at: account.created_at,
         }
@@ -252,6 +246,8 @@ impl From<AppPassword> for AppPasswordBody {
             scopes: one.scopes.iter().map(scope).collect(),
             allowed_networks: one.allowed_networks.iter().map(ToString::to_string).collect(),
             expires_at: one.expires_at,
+            policy: one.policy.into(),
+            legacy: one.legacy,
             created_at: one.created_at,
             last_used_at: one.last_used_at,
         }

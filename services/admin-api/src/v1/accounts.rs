@@ -15,6 +15,7 @@ use crate::extract::{IfMatch, Params, Submitted, address};
 use crate::fields::{Fields, count, octets, parsed, text, word};
 use crate::once::once;
 use crate::openapi::{AccountList, PageParams, Problems};
+use crate::policies::{Of, policy_change};
 use crate::problem::Problem;
 
 const STATUS: &[(&str, AccountStatus)] = &[("active", AccountStatus::Active), ("suspended", AccountStatus::Suspended)];
@@ -77,7 +78,7 @@ pub(super) async fn get(
     Ok(versioned(AccountBody::from(account), version))
 }
 
-/// Change an account: suspend, resume, quota.
+/// Change an account: suspend, resume, quota, policy.
 #[utoipa::path(patch, path = "/v1/accounts/{address}", tag = "accounts",
     params(("address" = String, Path), ("If-Match" = Option<String>, Header)),
     request_body(content = AccountPatch, content_type = "application/merge-patch+json"),
@@ -93,7 +94,8 @@ pub(super) async fn change(
     let (octets, messages) = fields.nested("quota", (Some(None), Some(None)), |quota| {
         (quota.change("octets", octets), quota.change("messages", count))
     });
-    let change = fields.done(Some(AccountChange { status, octets, messages }))?;
+    let policy = policy_change(&mut fields, Of::Account);
+    let change = fields.done(Some(AccountChange { status, octets, messages, policy }))?;
     let account = state.directory.change_account(&caller, &address(&path)?, change, &precondition).await?;
     let version = account.version;
     Ok(versioned(AccountBody::from(account), version))

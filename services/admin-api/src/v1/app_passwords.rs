@@ -13,9 +13,10 @@ use crate::answer::{Created, list as page, segment};
 use crate::bodies::{AppPasswordBody, AppPasswordIssued, AppPasswordNew};
 use crate::caller::Caller;
 use crate::extract::{Submitted, address, opaque};
-use crate::fields::{Fields, parsed, text, time, word};
+use crate::fields::{Fields, boolean, parsed, text, time, word};
 use crate::once::once;
 use crate::openapi::{AppPasswordList, Problems};
+use crate::policies::{Of, new_policy};
 use crate::problem::{Kind, Problem};
 
 const SCOPES: &[(&str, Scope)] = &[("read", Scope::Read), ("delete", Scope::Delete)];
@@ -49,7 +50,16 @@ fn read(mut fields: Fields) -> Result<NewAppPassword, Problem> {
     let scopes = fields.optional_list("scopes", word(SCOPES)).unwrap_or_else(|| vec![Scope::Read, Scope::Delete]);
     let networks = fields.optional_list("allowed_networks", parsed(network)).unwrap_or_default();
     let expires_at = fields.optional("expires_at", time);
-    fields.done(name.map(|name| NewAppPassword { name, scopes, allowed_networks: networks, expires_at }))
+    let policy = new_policy(&mut fields, Of::Device);
+    let legacy = fields.optional("legacy", boolean).unwrap_or_default();
+    fields.done(name.map(|name| NewAppPassword {
+        name,
+        scopes,
+        allowed_networks: networks,
+        expires_at,
+        policy,
+        legacy,
+    }))
 }
 
 /// CIDR; host bits are cut, as PostgreSQL's type wants it.

@@ -7,15 +7,15 @@ use axum::response::{IntoResponse, Response};
 use directory::{DomainChange, NewDomain};
 use mail_types::{DomainName, TenantSlug};
 
-use super::tenants::OVER_QUOTA;
 use crate::AppState;
 use crate::answer::{Created, list as page, segment, versioned};
 use crate::bodies::{DomainBody, DomainNew, DomainPatch, DomainVerify, SummedUsage};
 use crate::caller::Caller;
 use crate::extract::{IfMatch, Params, Submitted, domain_name};
-use crate::fields::{Fields, boolean, parsed, word};
+use crate::fields::{Fields, boolean, parsed};
 use crate::once::once;
 use crate::openapi::{DomainList, PageParams, Problems};
+use crate::policies::{Of, new_policy, policy_change};
 use crate::problem::Problem;
 
 /// Make a domain.
@@ -43,8 +43,8 @@ pub(super) async fn create(
 fn read(mut fields: Fields) -> Result<NewDomain, Problem> {
     let name = fields.required("name", parsed(DomainName::parse));
     let tenant = fields.optional("tenant", parsed(TenantSlug::parse));
-    let over_quota = fields.nested("policy", None, |policy| policy.optional("over_quota", word(OVER_QUOTA)));
-    fields.done(name.map(|name| NewDomain { name, tenant, over_quota }))
+    let policy = new_policy(&mut fields, Of::Domain);
+    fields.done(name.map(|name| NewDomain { name, tenant, policy }))
 }
 
 /// List domains, by tenant and name.
@@ -95,8 +95,8 @@ pub(super) async fn change(
 ) -> Result<Response, Problem> {
     let tenant = params.tenant()?;
     params.finish()?;
-    let over_quota = fields.nested("policy", Some(None), |policy| policy.change("over_quota", word(OVER_QUOTA)));
-    let change = fields.done(Some(DomainChange { over_quota }))?;
+    let policy = policy_change(&mut fields, Of::Domain);
+    let change = fields.done(Some(DomainChange { policy }))?;
     let name = domain_name(&name)?;
     let domain = state.directory.change_domain(&caller, &name, tenant.as_ref(), change, &precondition).await?;
     let version = domain.version;

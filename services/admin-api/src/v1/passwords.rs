@@ -2,7 +2,7 @@
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use mail_types::Secret;
+use directory::NewPassword;
 
 use crate::AppState;
 use crate::bodies::PasswordSet;
@@ -14,7 +14,7 @@ use crate::problem::Problem;
 
 /// Set an account's password in place of the one before.
 ///
-/// App passwords stay. The next login with the old password is refused.
+/// In clear, or as another server hashed it. App passwords stay. The next login with the old password is refused.
 #[utoipa::path(put, path = "/v1/accounts/{address}/password", tag = "credentials",
     params(("address" = String, Path), ("If-Match" = Option<String>, Header)), request_body = PasswordSet,
     responses((status = 204, description = "Set"), Problems))]
@@ -25,7 +25,12 @@ pub(super) async fn set(
     IfMatch(precondition): IfMatch,
     Submitted { mut fields, .. }: Submitted,
 ) -> Result<StatusCode, Problem> {
-    let password = fields.required("password", text).map(Secret::from);
+    // One of the two; the other one is then a field that is not there.
+    let password = if fields.has("hash") {
+        fields.required("hash", text).map(|hash| NewPassword::Hashed(hash.into()))
+    } else {
+        fields.required("password", text).map(|password| NewPassword::Clear(password.into()))
+    };
     let password = fields.done(password)?;
     state.directory.set_password(&caller, &address(&path)?, password, &precondition).await?;
     Ok(StatusCode::NO_CONTENT)

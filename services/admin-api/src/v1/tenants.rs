@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use directory::{NewTenant, OverQuota, Policy, TenantChange, TenantQuota, TenantStatus};
+use directory::{NewTenant, TenantChange, TenantQuota, TenantStatus};
 use mail_types::TenantSlug;
 
 use crate::AppState;
@@ -12,12 +12,12 @@ use crate::answer::{Created, list as page, segment, versioned};
 use crate::bodies::{SummedUsage, TenantBody, TenantNew, TenantPatch};
 use crate::caller::Caller;
 use crate::extract::{IfMatch, Params, Submitted, slug};
-use crate::fields::{Fields, count, integer, octets, parsed, text, word};
+use crate::fields::{Fields, count, octets, parsed, text, word};
 use crate::once::once;
 use crate::openapi::{PageParams, Problems, TenantList};
+use crate::policies::{Of, new_policy, policy_change};
 use crate::problem::Problem;
 
-pub(super) const OVER_QUOTA: &[(&str, OverQuota)] = &[("reject", OverQuota::Reject), ("defer", OverQuota::Defer)];
 const STATUS: &[(&str, TenantStatus)] = &[("active", TenantStatus::Active), ("suspended", TenantStatus::Suspended)];
 
 /// Make a tenant.
@@ -49,10 +49,7 @@ fn read(mut fields: Fields) -> Result<NewTenant, Problem> {
         accounts: quota.optional("accounts", count),
         domains: quota.optional("domains", count),
     });
-    let policy = fields.nested("policy", Policy::default(), |policy| Policy {
-        over_quota: policy.optional("over_quota", word(OVER_QUOTA)),
-        retention_days: policy.optional("retention_days", integer(1, 365)),
-    });
+    let policy = new_policy(&mut fields, Of::Tenant);
     fields.done(slug.zip(name).map(|(slug, name)| NewTenant { slug, name, quota, policy }))
 }
 
@@ -104,10 +101,8 @@ pub(super) async fn change(
     let (octets, accounts, domains) = fields.nested("quota", (Some(None), Some(None), Some(None)), |quota| {
         (quota.change("octets", octets), quota.change("accounts", count), quota.change("domains", count))
     });
-    let (over_quota, retention_days) = fields.nested("policy", (Some(None), Some(None)), |policy| {
-        (policy.change("over_quota", word(OVER_QUOTA)), policy.change("retention_days", integer(1, 365)))
-    });
-    let change = TenantChange { name, status, octets, accounts, domains, over_quota, retention_days };
+    let policy = policy_change(&mut fields, Of::Tenant);
+    let change = TenantChange { name, status, octets, accounts, domains, policy };
     let change = fields.done(Some(change))?;
     let tenant = state.directory.change_tenant(&caller, &slug(&path)?, change, &precondition).await?;
     let version = tenant.version;

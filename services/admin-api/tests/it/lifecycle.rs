@@ -13,6 +13,19 @@ fn without_time(mut body: Value, name: &str) -> Value {
     body
 }
 
+/// A tenant's policy that decides nothing but this.
+fn tenant_policy(decided: Value) -> Value {
+    let mut policy = json!({
+        "over_quota": null, "retention_days": null, "view": null, "dele": null, "exclusive": null,
+        "login_delay_seconds": null, "expire_days": null, "scram_passwords": null, "legacy_mechanisms": null, "utf8": null,
+        "sessions": {"per_account": null, "per_tenant": null, "per_address": null}, "oauth": null, "client_ca": null,
+    });
+    for (key, value) in decided.as_object().unwrap() {
+        policy[key] = value.clone();
+    }
+    policy
+}
+
 #[tokio::test]
 async fn a_tenant_lives() {
     let world = World::new().await;
@@ -23,7 +36,7 @@ async fn a_tenant_lives() {
     let expected = json!({
         "slug": "acme", "name": "Acme", "status": "active",
         "quota": {"octets": null, "accounts": null, "domains": null},
-        "policy": {"over_quota": null, "retention_days": null},
+        "policy": tenant_policy(json!({})),
     });
     assert_eq!(without_time(made.json(), "created_at"), expected);
     let read = world.call(key, "GET", "/v1/tenants/acme", Value::Null).await;
@@ -36,7 +49,7 @@ async fn a_tenant_lives() {
     assert_eq!(changed.status, StatusCode::OK, "{}", changed.text);
     assert_eq!(changed.json()["status"], "suspended");
     assert_eq!(changed.json()["quota"], json!({"octets": 1000, "accounts": null, "domains": null}));
-    assert_eq!(changed.json()["policy"], json!({"over_quota": "defer", "retention_days": 30}));
+    assert_eq!(changed.json()["policy"], tenant_policy(json!({"over_quota": "defer", "retention_days": 30})));
     let stale = world.call_with(key, "PATCH", "/v1/tenants/acme", json!({"name": "X"}), &tag).await;
     assert_eq!(stale.status, StatusCode::PRECONDITION_FAILED);
     let reset = world
@@ -48,7 +61,7 @@ async fn a_tenant_lives() {
         )
         .await;
     assert_eq!(reset.json()["quota"]["octets"], Value::Null);
-    assert_eq!(reset.json()["policy"], json!({"over_quota": null, "retention_days": 30}));
+    assert_eq!(reset.json()["policy"], tenant_policy(json!({"retention_days": 30})));
 
     let usage = world.call(key, "GET", "/v1/tenants/acme/usage", Value::Null).await;
     assert_eq!(usage.json(), json!({"accounts": 0, "messages": 0, "octets": 0, "expunged_octets": 0, "at": null}));
@@ -79,7 +92,7 @@ async fn a_domain_is_vouched_for_or_claimed() {
     let changed = world
         .call(&acme.key, "PATCH", "/v1/domains/xn--bcher-kva.test", json!({"policy": {"over_quota": "reject"}}))
         .await;
-    assert_eq!(changed.json()["policy"], json!({"over_quota": "reject"}));
+    assert_eq!(changed.json()["policy"]["over_quota"], "reject");
     let list = world.call(&acme.key, "GET", "/v1/domains?tenant=acme", Value::Null).await;
     assert_eq!(list.json()["items"].as_array().unwrap().len(), 2);
     let usage = world.call(&acme.key, "GET", "/v1/domains/acme.test/usage", Value::Null).await;
@@ -102,6 +115,10 @@ async fn an_account_lives() {
     let expected = json!({
         "address": "Carol@acme.test", "tenant": "acme", "domain": "acme.test", "status": "active", "has_password": true,
         "quota": {"octets": 1_000_000_000, "messages": 100_000},
+        "policy": {
+            "over_quota": null, "view": null, "dele": null, "exclusive": null, "login_delay_seconds": null, "expire_days": null,
+            "utf8": null, "sessions": {"per_account": null},
+        },
     });
     assert_eq!(without_time(made.json(), "created_at"), expected);
 
@@ -119,6 +136,18 @@ async fn an_account_lives() {
     );
     assert_eq!(world.call(key, "DELETE", &password, Value::Null).await.status, StatusCode::NO_CONTENT);
     assert_eq!(world.call(key, "GET", path, Value::Null).await.json()["has_password"], false);
+    let hash = json!({"hash": "{SSHA}11HOqKcACeLy7xxeFJPOfoprDVSMMykT"});
+    assert_eq!(world.call(key, "PUT", &password, hash).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(world.call(key, "GET", path, Value::Null).await.json()["has_password"], true);
+
+    let policy =
+        json!({"view": {"last_days": 30}, "dele": "hide", "expire_days": "never", "sessions": {"per_account": 2}});
+    let changed = world.call(key, "PATCH", path, json!({"policy": policy})).await.json()["policy"].clone();
+    assert_eq!((&changed["view"], &changed["sessions"]), (&policy["view"], &policy["sessions"]));
+    let patch = json!({"policy": {"view": "new_for_device", "dele": null, "sessions": null}});
+    let changed = world.call(key, "PATCH", path, patch).await.json()["policy"].clone();
+    assert_eq!((&changed["view"], &changed["dele"]), (&json!("new_for_device"), &Value::Null));
+    assert_eq!((&changed["expire_days"], &changed["sessions"]["per_account"]), (&json!("never"), &Value::Null));
 
     let usage = world.call(key, "GET", &format!("{path}/usage"), Value::Null).await;
     assert_eq!(usage.json(), json!({"messages": 0, "octets": 0, "expunged_octets": 0}));

@@ -200,12 +200,27 @@ async fn fields_of_accounts_aliases_and_credentials() {
         (json!({"name": "x", "allowed_networks": ["example.com"]}), ("/allowed_networks/0", "invalid")),
         (json!({"name": "x", "expires_at": "tomorrow"}), ("/expires_at", "invalid")),
         (json!({"name": "x", "expires_at": "2001-01-01T00:00:00Z"}), ("/expires_at", "out_of_range")),
+        (json!({"name": "x", "legacy": true}), ("/legacy", "not_allowed")),
+        (json!({"name": "x", "policy": {"view": "some"}}), ("/policy/view", "invalid")),
+        (json!({"name": "x", "policy": {"view": {"last_days": 0}}}), ("/policy/view/last_days", "out_of_range")),
+        (json!({"name": "x", "policy": {"exclusive": true}}), ("/policy/exclusive", "unknown_field")),
     ] {
         let answer = post("/v1/accounts/alice@acme.test/app-passwords", body.clone()).await;
         check_fields(&body.to_string(), &answer, &[expected]);
     }
     let answer = world.call(key, "PUT", "/v1/accounts/alice@acme.test/password", json!({"password": "short"})).await;
     check_fields("short", &answer, &[("/password", "too_short")]);
+    for (body, expected) in [
+        (json!({}), ("/password", "required")),
+        (json!({"hash": "correct horse"}), ("/hash", "invalid")),
+        (
+            json!({"hash": "{SSHA}11HOqKcACeLy7xxeFJPOfoprDVSMMykT", "password": "correct horse"}),
+            ("/password", "unknown_field"),
+        ),
+    ] {
+        let answer = world.call(key, "PUT", "/v1/accounts/alice@acme.test/password", body.clone()).await;
+        check_fields(&body.to_string(), &answer, &[expected]);
+    }
 
     check_fields("role", &post("/v1/api-keys", json!({"name": "x", "role": "god"})).await, &[("/role", "invalid")]);
     check("role", &post("/v1/api-keys", json!({"name": "x", "role": "platform-admin"})).await, 403, "forbidden");

@@ -62,7 +62,7 @@ impl World {
         let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
         let keys = MasterKeys::parse(&Secret::from("test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")).unwrap();
         let directory =
-            Directory::new(pool.clone(), keys, clock.clone(), random.clone(), directory::Settings::default());
+            Directory::new(pool.clone(), keys.clone(), clock.clone(), random.clone(), directory::Settings::default());
         let settings = mailstore::Settings::default();
         let parts = Parts {
             pool: pool.clone(),
@@ -71,6 +71,7 @@ impl World {
             store_settings: mailstore::StoreSettings::default(),
             memory: settings.memory_budget(),
             settings,
+            master: keys,
             clock: clock.clone(),
             random: random.clone(),
         };

@@ -21,7 +21,8 @@ async fn natural_keys_are_given_out_once() {
     let globex = world.tenant("globex").await;
     let again = world.admin.create_tenant(&platform(), new_tenant("acme")).await;
     assert!(matches!(again, Err(Error::Duplicate(_))));
-    let taken = NewDomain { name: domain("acme.test"), tenant: Some(globex.slug), over_quota: None };
+    let taken =
+        NewDomain { name: domain("acme.test"), tenant: Some(globex.slug), policy: directory::Policy::default() };
     assert!(matches!(world.admin.create_domain(&platform(), taken).await, Err(Error::Duplicate(_))));
     world.account("alice@acme.test", None).await;
     world.alias("info@acme.test", &["alice@acme.test"]).await;
@@ -40,7 +41,7 @@ async fn limits_of_a_tenant_hold() {
     world.account("alice@acme.test", None).await;
     let new = NewAccount { address: address("bob@acme.test"), password: None, quota: AccountQuota::default() };
     assert!(matches!(world.admin.create_account(&platform(), new).await, Err(Error::LimitReached(_))));
-    let new = NewDomain { name: domain("second.test"), tenant: None, over_quota: None };
+    let new = NewDomain { name: domain("second.test"), tenant: None, policy: directory::Policy::default() };
     assert!(matches!(world.admin.create_domain(&of(acme.id), new).await, Err(Error::LimitReached(_))));
 }
 

@@ -146,7 +146,7 @@ async fn a_tenants_caller_finds_nothing_of_another() {
     not_found(admin.delete_alias(&gus, &info, &any).await);
 
     // A claim of another tenant's domain occupies nothing, and leads to nothing of the other's.
-    let claim = directory::NewDomain { name: domain("acme.test"), tenant: None, over_quota: None };
+    let claim = directory::NewDomain { name: domain("acme.test"), tenant: None, policy: directory::Policy::default() };
     admin.create_domain(&gus, claim).await.unwrap();
     not_found(admin.account(&gus, &alice).await);
     let vouched =

@@ -18,12 +18,7 @@ fn refused(refusal: Refusal) -> LoginOutcome {
 }
 
 fn app_password(name: &str) -> NewAppPassword {
-    NewAppPassword {
-        name: name.to_owned(),
-        scopes: vec![Scope::Read, Scope::Delete],
-        allowed_networks: Vec::new(),
-        expires_at: None,
-    }
+    NewAppPassword { name: name.to_owned(), scopes: vec![Scope::Read, Scope::Delete], ..NewAppPassword::default() }
 }
 
 #[tokio::test]

@@ -2,7 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests: what is not there fails the test")]
 
 mod admin;
+mod external;
 mod isolation;
 mod login;
+mod mechanisms;
+mod passwords;
 mod resolve;
 mod support;
+mod tokens;

@@ -1,7 +1,8 @@
 //! Recipients under the role lmtp, which can do nothing else.
 
 use directory::{
-    AccountChange, AccountStatus, DomainChange, OverQuota, Precondition, Resolution, Target, TenantChange, TenantStatus,
+    AccountChange, AccountStatus, DomainChange, OverQuota, PolicyChange, Precondition, Resolution, Target,
+    TenantChange, TenantStatus,
 };
 use runtime::database::DbRole;
 
@@ -42,7 +43,8 @@ async fn a_full_maildrop_is_refused_or_deferred_as_the_policy_says() {
     assert!(matches!(resolve(Some(1000)).await, Resolution::Known(_)));
     assert_eq!(resolve(Some(1001)).await, Resolution::OverQuota { defer: false });
     assert_eq!(resolve(Some(u64::MAX)).await, Resolution::OverQuota { defer: false });
-    let change = DomainChange { over_quota: Some(Some(OverQuota::Defer)) };
+    let change =
+        DomainChange { policy: PolicyChange { over_quota: Some(Some(OverQuota::Defer)), ..PolicyChange::default() } };
     world.admin.change_domain(&platform(), &domain("acme.test"), None, change, &Precondition::None).await.unwrap();
     assert_eq!(resolve(Some(1001)).await, Resolution::OverQuota { defer: true });
 }
@@ -65,7 +67,7 @@ async fn a_suspended_account_gets_mail_and_a_suspended_tenant_does_not() {
 async fn a_claimed_domain_gets_no_mail_before_it_is_vouched_for() {
     let world = World::new().await;
     let acme = world.tenant("acme").await;
-    let claim = directory::NewDomain { name: domain("new.test"), tenant: None, over_quota: None };
+    let claim = directory::NewDomain { name: domain("new.test"), tenant: None, policy: directory::Policy::default() };
     let own = crate::support::of(acme.id);
     let claimed = world.admin.create_domain(&own, claim).await.unwrap();
     assert_eq!(claimed.verified_at, None);

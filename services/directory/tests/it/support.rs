@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use directory::{
-    AccountQuota, AliasAddress, Caller, Directory, NewAccount, NewAlias, NewDomain, NewTenant, Policy, Reach, Settings,
-    Tenant, TenantQuota,
+    AccountChange, AccountQuota, AliasAddress, Caller, Directory, DomainChange, NewAccount, NewAlias, NewDomain,
+    NewTenant, Policy, PolicyChange, Precondition, Reach, Settings, Tenant, TenantChange, TenantQuota,
 };
 use mail_types::{Address, DomainName, Secret, SystemClock, SystemRandom, TenantId, TenantSlug};
 use runtime::database::DbRole;
@@ -34,9 +34,29 @@ impl World {
 
     /// The same with a clock that tests move.
     pub(crate) async fn at(&self, role: DbRole, clock: FakeClock) -> Directory {
+        self.with(role, clock, Settings::default()).await
+    }
+
+    /// The same with settings of the test's own.
+    pub(crate) async fn with(&self, role: DbRole, clock: FakeClock, settings: Settings) -> Directory {
         let keys = MasterKeys::parse(&Secret::from(MASTER_KEY)).unwrap();
         let pool = self.database.pool(role).await;
-        Directory::new(pool, keys, Arc::new(clock), Arc::new(SystemRandom), Settings::default())
+        Directory::new(pool, keys, Arc::new(clock), Arc::new(SystemRandom), settings)
+    }
+
+    pub(crate) async fn set_tenant_policy(&self, tenant: &Tenant, policy: PolicyChange) {
+        let change = TenantChange { policy, ..TenantChange::default() };
+        self.admin.change_tenant(&platform(), &tenant.slug, change, &Precondition::None).await.unwrap();
+    }
+
+    pub(crate) async fn set_domain_policy(&self, name: &str, policy: PolicyChange) {
+        let (name, change) = (domain(name), DomainChange { policy });
+        self.admin.change_domain(&platform(), &name, None, change, &Precondition::None).await.unwrap();
+    }
+
+    pub(crate) async fn set_account_policy(&self, of: &str, policy: PolicyChange) {
+        let change = AccountChange { policy, ..AccountChange::default() };
+        self.admin.change_account(&platform(), &address(of), change, &Precondition::None).await.unwrap();
     }
 
     /// A tenant with one domain, `SLUG.test`.
@@ -53,7 +73,7 @@ impl World {
     }
 
     pub(crate) async fn domain(&self, tenant: &Tenant, name: &str) {
-        let new = NewDomain { name: domain(name), tenant: Some(tenant.slug.clone()), over_quota: None };
+        let new = NewDomain { name: domain(name), tenant: Some(tenant.slug.clone()), policy: Policy::default() };
         self.admin.create_domain(&platform(), new).await.unwrap();
     }
 

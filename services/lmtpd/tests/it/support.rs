@@ -42,7 +42,7 @@ pub(crate) async fn world(config: Config) -> World {
         let name = DomainName::parse(&format!("{slug}.test")).unwrap();
         let tenant = NewTenant { slug: slug.clone(), name: slug.to_string(), quota: TenantQuota::default(), policy };
         admin.create_tenant(&caller, tenant).await.unwrap();
-        admin.create_domain(&caller, NewDomain { name, tenant: Some(slug), over_quota: None }).await.unwrap();
+        admin.create_domain(&caller, NewDomain { name, tenant: Some(slug), policy: directory::Policy::default() }).await.unwrap();
     }
     for (address, octets) in [
         ("alice@acme.test", None),
@@ -83,7 +83,7 @@ pub(crate) fn config() -> Config {
 }
 
 async fn directory(database: &TestDatabase, role: DbRole) -> Directory {
-    let keys = MasterKeys::parse(&Secret::from("test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")).unwrap();
+    let keys = master_keys();
     let settings = directory::Settings::default();
     Directory::new(database.pool(role).await, keys, Arc::new(FakeClock::default()), Arc::new(SystemRandom), settings)
 }
@@ -98,6 +98,7 @@ async fn mailstore(database: &TestDatabase, role: DbRole, store: &FaultyStore) -
         store_settings: StoreSettings::default(),
         settings,
         memory,
+        master: master_keys(),
         clock: Arc::new(FakeClock::default()),
         random: Arc::new(SystemRandom),
     };
@@ -127,8 +128,9 @@ impl World {
         let mailstore = mailstore(&self.database, DbRole::Pop3, &self.store).await;
         let snapshot = mailstore.snapshot(login.tenant, login.account, login.maildrop).await.unwrap();
         let mut messages = Vec::new();
-        for message in snapshot.messages() {
-            let mut reader = mailstore.read(login.tenant, message, Part::Whole).await.unwrap();
+        let mut session = mailstore.reader(login.tenant, snapshot.clone(), None);
+        for (index, message) in snapshot.messages().iter().enumerate() {
+            let mut reader = session.open(index, Part::Whole).await.unwrap().unwrap();
             let mut octets = Vec::new();
             while let Some(piece) = reader.next().await.unwrap() {
                 octets.extend_from_slice(&piece);
@@ -186,4 +188,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         self.0.read_to_string(&mut rest).await.unwrap();
         assert_eq!(rest, "");
     }
+}
+
+fn master_keys() -> MasterKeys {
+    MasterKeys::parse(&Secret::from("test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")).unwrap()
 }

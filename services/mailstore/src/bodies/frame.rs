@@ -6,17 +6,19 @@
 //!  6   2  traits                              64   4  stored length of META    76  4  crc32c of META as stored
 //!  8   4  tenant                              68   4  stored length of HEAD    80  4  crc32c of HEAD as stored
 //! 12   4  key version (0: no key)             72   4  stored length of BODY    84  4  crc32c of BODY as stored
-//! 16   1  cipher: 0 none                      88   4  0
-//! 17   1  codec of HEAD: 0 none               92   4  crc32c of 0..92
-//! 18   1  codec of BODY: 0 none               96      META | HEAD | BODY
+//! 16   1  cipher: 0 none, 1 AES-256-GCM       88   4  0
+//! 17   1  codec of HEAD: 0 none, 1 zstd       92   4  crc32c of 0..92
+//! 18   1  codec of BODY: 0 none, 1 zstd       96      META | HEAD | BODY
 //! 19   1  log2 of the chunk's plain size = 16
 //! 20   4  head octets, plain, the empty line included
 //! 24   4  body octets, plain
 //! 28   4  body lines
 //! ```
 //!
-//! Cipher and codec 0 are the only ones this release writes or reads; the fields are there so that others can join them in the
-//! same segments, and a reader that meets one it does not know says so instead of sending noise.
+//! Octets 0..64 never change, not even when compaction moves the frame: they are the additional data of every encrypted part. A
+//! part is compressed first (where that pays) and encrypted then; no part shares its compression with another message, so no
+//! sender learns anything of another's text. META is behind a salt of its own (16 octets, in clear): compaction writes it anew, and
+//! one key must never see two texts. A reader that meets a cipher or codec it does not know says so instead of sending noise.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use ciborium::Value;
@@ -24,6 +26,9 @@ use mail_types::{AccountId, Guid, TenantId};
 
 /// Octets of a frame's header.
 pub const HEADER_LEN: usize = 96;
+
+/// Octets of it that never change.
+pub const FIXED_LEN: usize = 64;
 
 const MAGIC: &[u8; 4] = b"RFR1";
 
@@ -34,6 +39,12 @@ pub struct FrameHeader {
     pub traits: u16,
     /// Whose it is.
     pub tenant: TenantId,
+    /// Which of the tenant's keys; 0 where nothing is encrypted.
+    pub key_version: u32,
+    /// Of HEAD.
+    pub head_codec: Codec,
+    /// Of BODY.
+    pub body_codec: Codec,
     /// Octets of HEAD, plain.
     pub head_octets: u32,
     /// Octets of BODY, plain.
@@ -52,6 +63,25 @@ pub struct FrameHeader {
     pub body: Stored,
 }
 
+/// How a part is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Codec {
+    /// Not at all.
+    None = 0,
+    /// Zstandard, RFC 8878.
+    Zstd = 1,
+}
+
+impl Codec {
+    fn decode(octet: u8) -> Option<Self> {
+        match octet {
+            0 => Some(Self::None),
+            1 => Some(Self::Zstd),
+            _ => None,
+        }
+    }
+}
+
 /// A part as stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stored {
@@ -62,6 +92,20 @@ pub struct Stored {
 }
 
 impl FrameHeader {
+    /// Whether the parts are encrypted.
+    pub const fn is_encrypted(&self) -> bool {
+        self.key_version != 0
+    }
+
+    /// The octets that never change: what every part is bound to.
+    pub fn fixed(&self) -> [u8; FIXED_LEN] {
+        let mut octets = [0; FIXED_LEN];
+        if let Some(first) = self.encode().first_chunk() {
+            octets = *first;
+        }
+        octets
+    }
+
     /// The 96 octets.
     pub fn encode(&self) -> [u8; HEADER_LEN] {
         let mut out = BytesMut::with_capacity(HEADER_LEN);
@@ -69,8 +113,8 @@ impl FrameHeader {
         out.put_u16_le(HEADER_LEN as u16);
         out.put_u16_le(self.traits);
         out.put_i32_le(self.tenant.0);
-        out.put_u32_le(0);
-        out.put_slice(&[0, 0, 0, 16]);
+        out.put_u32_le(self.key_version);
+        out.put_slice(&[self.is_encrypted().into(), self.head_codec as u8, self.body_codec as u8, 16]);
         out.put_u32_le(self.head_octets);
         out.put_u32_le(self.body_octets);
         out.put_u32_le(self.body_lines);
@@ -103,17 +147,19 @@ impl FrameHeader {
         if u16::from_le_bytes(array_at(octets, 4)) as usize != HEADER_LEN {
             return Err("a frame's header of another length");
         }
-        let [cipher, head_codec, body_codec, _chunk] = array_at::<4>(octets, 16);
-        if cipher != 0 {
+        let [cipher, head_codec, body_codec, chunk] = array_at::<4>(octets, 16);
+        let key_version = u32_at(12);
+        if cipher > 1 || chunk != 16 || (cipher == 1) != (key_version != 0) {
             return Err("a cipher that this release does not know");
         }
-        if head_codec != 0 || body_codec != 0 {
-            return Err("a codec that this release does not know");
-        }
+        let codec = |octet| Codec::decode(octet).ok_or("a codec that this release does not know");
         let part = |len, crc| Stored { len: u32_at(len), crc: u32_at(crc) };
         let header = Self {
             traits: u16::from_le_bytes(array_at(octets, 6)),
             tenant: TenantId(i32::from_le_bytes(array_at(octets, 8))),
+            key_version,
+            head_codec: codec(head_codec)?,
+            body_codec: codec(body_codec)?,
             head_octets: u32_at(20),
             body_octets: u32_at(24),
             body_lines: u32_at(28),
@@ -123,9 +169,6 @@ impl FrameHeader {
             head: part(68, 80),
             body: part(72, 84),
         };
-        if header.head.len != header.head_octets || header.body.len != header.body_octets {
-            return Err("a part's stored length is not its plain length");
-        }
         Ok(header)
     }
 }
@@ -217,6 +260,9 @@ mod tests {
         FrameHeader {
             traits: 0x13,
             tenant: TenantId(7),
+            key_version: 3,
+            head_codec: Codec::None,
+            body_codec: Codec::Zstd,
             head_octets: 10,
             body_octets: 20,
             body_lines: 2,

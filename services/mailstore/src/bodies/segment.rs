@@ -28,6 +28,7 @@ pub struct SegmentBuilder {
     octets: usize,
     footer: BytesMut,
     entries: u32,
+    copies: u32,
 }
 
 /// Where a frame came to lie.
@@ -59,7 +60,7 @@ impl SegmentBuilder {
         header.put_u128(incarnation);
         header.put_u32_le(0);
         header.put_u32_le(crc32c::crc32c(&header));
-        Self { octets: header.len(), pieces: vec![header.freeze()], footer: BytesMut::new(), entries: 0 }
+        Self { octets: header.len(), pieces: vec![header.freeze()], footer: BytesMut::new(), entries: 0, copies: 0 }
     }
 
     /// Adds a frame: its header, and META, HEAD and BODY in pieces.
@@ -79,6 +80,7 @@ impl SegmentBuilder {
         let head_len = HEADER_LEN + header.meta.len as usize + header.head.len as usize;
         let place = Place { offset: place(offset)?, len: place(self.octets - offset)?, head_len: place(head_len)? };
         self.entry(header, copies, ordinal, place);
+        self.copies += u32::from(copies);
         Ok(place)
     }
 
@@ -93,7 +95,7 @@ impl SegmentBuilder {
         entry.put_u32_le(place.len);
         entry.put_u32_le(place.head_len);
         entry.put_i32_le(header.tenant.0);
-        entry.put_u32_le(0);
+        entry.put_u32_le(header.key_version);
         entry.put_u16_le(header.traits);
         entry.put_u16_le(copies);
         entry.put_u128(header.guid.as_u128());
@@ -103,6 +105,11 @@ impl SegmentBuilder {
         entry.put_u32_le(crc32c::crc32c(&entry));
         self.footer.put_slice(&entry);
         self.entries += 1;
+    }
+
+    /// Copies so far: the next one's ordinal.
+    pub fn copies(&self) -> u32 {
+        self.copies
     }
 
     /// Octets so far.
@@ -130,7 +137,7 @@ mod tests {
     use mail_types::TenantId;
 
     use super::*;
-    use crate::bodies::frame::stored;
+    use crate::bodies::frame::{Codec, stored};
 
     #[test]
     fn a_segment_has_the_published_layout() {
@@ -141,6 +148,9 @@ mod tests {
         let header = FrameHeader {
             traits: 0,
             tenant: TenantId(7),
+            key_version: 0,
+            head_codec: Codec::None,
+            body_codec: Codec::None,
             head_octets: 5,
             body_octets: 3,
             body_lines: 1,

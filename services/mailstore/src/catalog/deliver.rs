@@ -3,10 +3,10 @@
 
 use mail_types::{AccountId, Guid, SegmentUuid, TenantId};
 use runtime::database::{DbRole, Pool};
-use sqlx::{Postgres, Row as _, Transaction, postgres::PgRow};
+use sqlx::{Row as _, postgres::PgRow};
 use uuid::Uuid;
 
-use super::named;
+use super::{as_tenant, named};
 use crate::Error;
 use crate::bodies::segment::Place;
 
@@ -77,7 +77,7 @@ pub(crate) async fn deliver(
             tenants.dedup();
             for tenant in tenants {
                 let own: Vec<Copy> = copies.iter().filter(|c| c.tenant == tenant).cloned().collect();
-                rows.extend(named("admin_deliver_1", as_tenant(pool, tenant, segment, octets, &own)).await?);
+                rows.extend(named("admin_deliver_1", deliver_as_tenant(pool, tenant, segment, octets, &own)).await?);
             }
             rows
         }
@@ -96,18 +96,14 @@ const ADMIN_DELIVER: &str =
     "SELECT ord, result FROM restante.admin_deliver_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
 
 /// In a transaction of one tenant.
-async fn as_tenant(
+async fn deliver_as_tenant(
     pool: &Pool,
     tenant: TenantId,
     segment: SegmentUuid,
     octets: usize,
     copies: &[Copy],
 ) -> Result<Vec<PgRow>, sqlx::Error> {
-    let mut tx: Transaction<'_, Postgres> = pool.begin().await?;
-    sqlx::query("SELECT set_config('restante.tenant_id', $1, true)")
-        .bind(tenant.0.to_string())
-        .execute(&mut *tx)
-        .await?;
+    let mut tx = as_tenant(pool, tenant).await?;
     let rows = call(&mut *tx, ADMIN_DELIVER, segment, octets, copies).await?;
     tx.commit().await?;
     Ok(rows)

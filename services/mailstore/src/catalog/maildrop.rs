@@ -5,7 +5,7 @@ use runtime::database::Pool;
 use sqlx::{Row as _, postgres::PgRow};
 use uuid::Uuid;
 
-use super::named;
+use super::{as_tenant, named};
 use crate::Error;
 use crate::bodies::segment::Place;
 use crate::snapshot::{Extras, Message};
@@ -86,8 +86,7 @@ pub(crate) async fn page(
     limit: u32,
 ) -> Result<Vec<Listed>, Error> {
     let rows = named("message_page", async {
-        let mut tx = pool.begin().await?;
-        sqlx::query("SELECT set_config('restante.tenant_id', $1, true)").bind(tenant.0.to_string()).execute(&mut *tx).await?;
+        let mut tx = as_tenant(pool, tenant).await?;
         let rows = sqlx::query(
             "SELECT m.uid, m.octets, m.guid, e.legacy_id FROM restante.messages m \
              LEFT JOIN restante.message_extras e ON (e.tenant_id, e.account_id, e.uid) = (m.tenant_id, m.account_id, m.uid) \

@@ -6,6 +6,7 @@ use mail_types::{AccountId, CredentialId, SessionUuid, TenantId, Timestamp};
 use runtime::database::Pool;
 use uuid::Uuid;
 
+use super::lease::{Fence, multirange};
 use super::named;
 use crate::Error;
 
@@ -41,13 +42,37 @@ pub enum SessionOutcome {
     Lost = 1,
 }
 
-/// Writes the session's row and expunges; answers how many messages were expunged by this call or the one it repeats.
+/// What QUIT changes.
+#[derive(Debug, Clone, Default)]
+pub struct Update {
+    /// Messages to expunge.
+    pub expunge: Vec<i64>,
+    /// Of an exclusive session: the change is refused unless the lease still holds.
+    pub fence: Option<Fence>,
+    /// For a device with a view of its own.
+    pub device: Option<DeviceChange>,
+}
+
+/// What a device's view learns at QUIT.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeviceChange {
+    /// Messages fetched whole in this session.
+    pub seen: Vec<i64>,
+    /// Messages deleted where DELE hides.
+    pub hidden: Vec<i64>,
+}
+
+/// The SQLSTATE of a session that lost its lease, or whose frontend could not beat.
+const LEASE_LOST: &str = "RS003";
+
+/// Writes the session's row, expunges and notes what the device saw; answers how many messages were expunged by this call or the
+/// one it repeats.
 pub(crate) async fn quit(
     pool: &Pool,
     tenant: TenantId,
     account: AccountId,
     record: &SessionRecord,
-    uids: &[i64],
+    update: &Update,
 ) -> Result<u32, Error> {
     let started = i64::try_from(record.started.unix_ms())
         .ok()
@@ -56,7 +81,8 @@ pub(crate) async fn quit(
     let count: i32 = named(
         "pop3_quit_1",
         sqlx::query_scalar(
-            "SELECT restante.pop3_quit_1($1, $2, $3, $4, $5, $6::text::inet, $7, $8, $9, $10, $11, NULL, $12)",
+            "SELECT restante.pop3_quit_1($1, $2, $3, $4, $5, $6::text::inet, $7, $8, $9, $10, $11, NULL, $12, $13, \
+             $14::text::int8multirange, $15::text::int8multirange)",
         )
         .bind(tenant.0)
         .bind(account.0)
@@ -69,9 +95,25 @@ pub(crate) async fn quit(
         .bind(record.outcome as i16)
         .bind(i32::try_from(record.fetched).unwrap_or(i32::MAX))
         .bind(i64::try_from(record.fetched_octets).unwrap_or(i64::MAX))
-        .bind(uids)
+        .bind(&update.expunge)
+        .bind(update.fence.map(|fence| fence.0))
+        .bind(update.device.as_ref().map(|device| multirange(&device.seen)))
+        .bind(update.device.as_ref().map(|device| multirange(&device.hidden)))
         .fetch_one(pool),
     )
-    .await?;
+    .await
+    .map_err(lease_lost)?;
     Ok(u32::try_from(count).unwrap_or(0))
+}
+
+/// The catalog's refusal to a session without its lease, told apart from faults.
+fn lease_lost(error: Error) -> Error {
+    match &error {
+        Error::Catalog(runtime::database::Error::Fault(sqlx::Error::Database(database)))
+            if database.code().is_some_and(|code| code == LEASE_LOST) =>
+        {
+            Error::LeaseLost
+        }
+        _ => error,
+    }
 }

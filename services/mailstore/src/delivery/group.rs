@@ -9,8 +9,10 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 
 use super::{Delivery, DeliveryVerdict, Queued, Recipient, Target};
-use crate::bodies::frame::{FrameHeader, Meta, MetaCopy, stored};
-use crate::bodies::segment::{SegmentBuilder, TooLarge};
+use crate::bodies::encode::{Encoded, Plain, encode};
+use crate::bodies::frame::{Meta, MetaCopy};
+use crate::bodies::keys::{Keys, TenantKey};
+use crate::bodies::segment::SegmentBuilder;
 use crate::catalog::deliver::Copy;
 use crate::mend::traits;
 use crate::trace;
@@ -77,120 +79,144 @@ impl Answers {
     }
 }
 
-/// Builds the segment; its pieces are those of the bodies, not copies. The error has the answers still owed.
-pub(crate) fn build(
-    segment: SegmentUuid,
-    now: Timestamp,
-    incarnation: u128,
-    random: &dyn Random,
-    group: Vec<Queued>,
-) -> Result<(Vec<Bytes>, Placed), Answers> {
-    let mut answers = Answers::new();
-    let mut builder = SegmentBuilder::new(segment, now, incarnation);
-    let mut copies = Vec::new();
-    let mut fits = true;
-    for Queued { delivery, answer } in group {
-        let first = answers.push(delivery.recipients.len(), answer);
-        fits &= add(&mut builder, &mut copies, segment, now, random, first, &delivery).is_ok();
-    }
-    if !fits {
-        return Err(answers);
-    }
-    let octets = builder.octets();
-    Ok((builder.finish(), Placed { segment, octets, copies, answers }))
+/// What every frame of a group is made with.
+pub(crate) struct Making<'a> {
+    pub(crate) segment: SegmentUuid,
+    pub(crate) now: Timestamp,
+    pub(crate) incarnation: u128,
+    pub(crate) random: &'a dyn Random,
+    pub(crate) keys: &'a Keys,
 }
 
-/// Adds a delivery: a frame for each of its tenants.
-fn add(
-    builder: &mut SegmentBuilder,
-    copies: &mut Vec<Copy>,
-    segment: SegmentUuid,
-    now: Timestamp,
-    random: &dyn Random,
-    first: usize,
-    delivery: &Delivery,
-) -> Result<(), TooLarge> {
-    for tenant in tenants(&delivery.recipients) {
-        let of_tenant: Vec<(usize, &Recipient, Vec<&Target>)> = delivery
-            .recipients
-            .iter()
-            .enumerate()
-            .map(|(at, r)| (first + at, r, r.targets.iter().filter(|t| t.tenant == tenant).collect()))
-            .filter(|(_, _, targets): &(_, _, Vec<_>)| !targets.is_empty())
-            .collect();
-        let shared = of_tenant.len() > 1;
-        let prefix_of = |recipient: &Recipient| trace::prefix(&delivery.reverse_path, &recipient.given);
-
-        let mut own_lines = match of_tenant.first() {
-            Some((_, recipient, _)) if !shared => prefix_of(recipient),
-            _ => String::new(),
-        };
-        own_lines.push_str(&delivery.received);
-        own_lines.push_str("\r\n");
-        let (mut head, body) = delivery.body.cut();
-        head.insert(0, Bytes::from(own_lines));
-
-        let first_ordinal = u32::try_from(copies.len()).map_err(|_| TooLarge)?;
-        let mut ordinal = first_ordinal;
-        let mut planned = Vec::new();
-        for (number, recipient, targets) in &of_tenant {
-            let prefix = shared.then(|| prefix_of(recipient));
-            for target in targets {
-                planned.push((ordinal, *number, *recipient, target.account, prefix.clone()));
-                ordinal += 1;
+impl Making<'_> {
+    /// Builds the segment; `None` if nothing came of it. Deliveries that cannot be stored (a tenant's key is away or erased) have
+    /// been answered, and their neighbours are none the worse.
+    pub(crate) async fn build(&self, group: Vec<Queued>) -> Option<(Vec<Bytes>, Placed)> {
+        let mut answers = Answers::new();
+        let mut builder = SegmentBuilder::new(self.segment, self.now, self.incarnation);
+        let mut copies = Vec::new();
+        for Queued { delivery, answer } in group {
+            let recipients = delivery.recipients.len();
+            let first = answers.push(recipients, answer);
+            if let Err(why) = self.add(&mut builder, &mut copies, first, delivery).await {
+                tracing::warn!(segment = %self.segment, why, recipients, "a message could not be put into a segment");
+                copies.retain(|copy: &Copy| copy.recipient < first);
+                for recipient in first..first + recipients {
+                    answers.set(recipient, DeliveryVerdict::Unavailable);
+                }
             }
         }
-        let meta = Meta {
-            sha256: digest(head.iter().chain(&body)),
-            received_ms: now.unix_ms(),
-            sender: delivery.reverse_path.as_str(),
-            source: delivery.source,
-            copies: planned
-                .iter()
-                .map(|(ordinal, _, recipient, account, prefix)| MetaCopy {
-                    ordinal: *ordinal,
-                    account: *account,
-                    address: &recipient.given,
-                    prefix: prefix.as_deref(),
-                })
-                .collect(),
-            sha256_received: delivery.body.sha256,
-        };
-        let meta = Bytes::from(meta.encode());
-        let shape = delivery.body.shape;
-        let (stored_head, stored_body) = (stored(&head), stored(&body));
-        let header = FrameHeader {
-            traits: shape.traits,
-            tenant,
-            head_octets: stored_head.len,
-            body_octets: stored_body.len,
-            body_lines: u32::try_from(shape.body_lines).map_err(|_| TooLarge)?,
-            guid: segment.guid(first_ordinal).ok_or(TooLarge)?,
-            salt: random.octets16(),
-            meta: stored(std::slice::from_ref(&meta)),
-            head: stored_head,
-            body: stored_body,
-        };
-        let number_of_copies = u16::try_from(planned.len()).map_err(|_| TooLarge)?;
-        let parts = std::iter::once(meta).chain(head).chain(body);
-        let place = builder.push(&header, number_of_copies, first_ordinal, parts)?;
-        for (ordinal, recipient, _, account, prefix) in planned {
-            let own = prefix.as_ref().map_or(0, String::len);
-            let octets = header.head_octets as usize + header.body_octets as usize + own;
-            copies.push(Copy {
-                ordinal,
-                recipient,
-                tenant,
-                account,
-                guid: segment.guid(ordinal).ok_or(TooLarge)?,
-                octets: u32::try_from(octets).map_err(|_| TooLarge)?,
-                place,
-                traits: shape.traits | if prefix.is_some() { traits::EXTRAS } else { 0 },
-                prefix,
-            });
+        if copies.is_empty() {
+            return None;
         }
+        let octets = builder.octets();
+        Some((builder.finish(), Placed { segment: self.segment, octets, copies, answers }))
     }
-    Ok(())
+
+    /// Adds a delivery: a frame for each of its tenants. The error is for the log; frames that were added before it stay in the
+    /// segment without a copy.
+    async fn add(
+        &self,
+        builder: &mut SegmentBuilder,
+        copies: &mut Vec<Copy>,
+        first: usize,
+        delivery: Delivery,
+    ) -> Result<(), &'static str> {
+        for tenant in tenants(&delivery.recipients) {
+            let key = self.keys.current(tenant).await.map_err(|error| error.kind())?;
+            let of_tenant: Vec<(usize, &Recipient, Vec<&Target>)> = delivery
+                .recipients
+                .iter()
+                .enumerate()
+                .map(|(at, r)| (first + at, r, r.targets.iter().filter(|t| t.tenant == tenant).collect()))
+                .filter(|(_, _, targets): &(_, _, Vec<_>)| !targets.is_empty())
+                .collect();
+            let shared = of_tenant.len() > 1;
+            let prefix_of = |recipient: &Recipient| trace::prefix(&delivery.reverse_path, &recipient.given);
+
+            let mut own_lines = match of_tenant.first() {
+                Some((_, recipient, _)) if !shared => prefix_of(recipient),
+                _ => String::new(),
+            };
+            own_lines.push_str(&delivery.received);
+            own_lines.push_str("\r\n");
+            let (mut head, body) = delivery.body.cut();
+            head.insert(0, Bytes::from(own_lines));
+
+            let first_ordinal = builder.copies();
+            let mut ordinal = first_ordinal;
+            let mut planned = Vec::new();
+            for (number, recipient, targets) in &of_tenant {
+                let prefix = shared.then(|| prefix_of(recipient));
+                for target in targets {
+                    planned.push((ordinal, *number, *recipient, target.account, prefix.clone()));
+                    ordinal += 1;
+                }
+            }
+            let meta = Meta {
+                sha256: digest(head.iter().chain(&body)),
+                received_ms: self.now.unix_ms(),
+                sender: delivery.reverse_path.as_str(),
+                source: delivery.source,
+                copies: planned
+                    .iter()
+                    .map(|(ordinal, _, recipient, account, prefix)| MetaCopy {
+                        ordinal: *ordinal,
+                        account: *account,
+                        address: &recipient.given,
+                        prefix: prefix.as_deref(),
+                    })
+                    .collect(),
+                sha256_received: delivery.body.sha256,
+            };
+            let shape = delivery.body.shape;
+            let plain = Plain {
+                traits: shape.traits,
+                tenant,
+                guid: self.segment.guid(first_ordinal).ok_or("too many copies")?,
+                body_lines: u32::try_from(shape.body_lines).map_err(|_| "too many lines")?,
+                meta: meta.encode(),
+                head,
+                body,
+                salt: self.random.octets16(),
+                meta_salt: self.random.octets16(),
+            };
+            let Encoded { header, parts } = seal(plain, key).await?;
+            let number_of_copies = u16::try_from(planned.len()).map_err(|_| "too many copies")?;
+            let place = builder
+                .push(&header, number_of_copies, first_ordinal, parts)
+                .map_err(|_| "the segment grows too large")?;
+            for (ordinal, recipient, _, account, prefix) in planned {
+                let own = prefix.as_ref().map_or(0, String::len);
+                let octets = header.head_octets as usize + header.body_octets as usize + own;
+                copies.push(Copy {
+                    ordinal,
+                    recipient,
+                    tenant,
+                    account,
+                    guid: self.segment.guid(ordinal).ok_or("too many copies")?,
+                    octets: u32::try_from(octets).map_err(|_| "too many octets")?,
+                    place,
+                    traits: shape.traits | if prefix.is_some() { traits::EXTRAS } else { 0 },
+                    prefix,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Octets from which compressing and encrypting would hold up the other tasks of a thread.
+const BLOCKING_FROM: usize = 256 * 1024;
+
+/// Compresses and encrypts, large messages beside the reactor.
+async fn seal(plain: Plain, key: TenantKey) -> Result<Encoded, &'static str> {
+    let octets: usize = plain.body.iter().map(Bytes::len).sum();
+    let work = move || encode(plain, key.version, &key.key).map_err(|_| "the message cannot be encrypted");
+    if octets < BLOCKING_FROM {
+        return work();
+    }
+    tokio::task::spawn_blocking(work).await.map_err(|_| "the message cannot be encrypted")?
 }
 
 /// The tenants of the recipients, each once, in order of their first.

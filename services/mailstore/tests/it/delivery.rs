@@ -4,7 +4,7 @@ use mail_types::SystemClock;
 use mailstore::{DeliveryVerdict, Part, Settings};
 use testkit::{Fault, Operation};
 
-use crate::world::{World, deliver, impatient, is_stored};
+use crate::world::{World, deliver, impatient, is_stored, read};
 
 #[tokio::test]
 async fn a_message_comes_back_octet_for_octet() {
@@ -17,9 +17,9 @@ async fn a_message_comes_back_octet_for_octet() {
     assert_eq!(unique_ids, &[message.unique_id()]);
     assert!(message.may_need_stuffing());
     let head = "Return-Path: <sender@x.test>\r\nDelivered-To: Alice@a.test\r\nReceived: here\r\nSubject: x\r\n\r\n";
-    let whole = world.read(alice, message, Part::Whole).await.unwrap();
+    let whole = world.read(alice, 0, Part::Whole).await.unwrap();
     assert_eq!(String::from_utf8(whole).unwrap(), format!("{head}.dot\r\n"));
-    assert_eq!(world.read(alice, message, Part::Head).await.unwrap(), head.as_bytes());
+    assert_eq!(world.read(alice, 0, Part::Head).await.unwrap(), head.as_bytes());
     world.check_counters().await;
 }
 
@@ -42,7 +42,7 @@ async fn recipients_share_a_frame_and_keep_their_own_lines() {
     assert_eq!(world.read_all(alice).await, [expected("alice@a.test"), expected("both@a.test")]);
     assert_eq!(world.read_all(bob).await, [expected("both@a.test")]);
     assert_eq!(world.read_all(carol).await, [expected("carol@b.test")]);
-    assert_eq!(world.store.calls(Operation::Put), 1);
+    assert_eq!(world.count("SELECT count(*) FROM restante.segments").await, 1);
     assert_eq!(
         world.count("SELECT count(DISTINCT frame_offset) FROM restante.messages").await,
         2,
@@ -56,8 +56,8 @@ async fn another_tenant_cannot_read_a_frame() {
     let world = World::new().await;
     let (alice, carol) = (world.account("a", None).await, world.account("b", None).await);
     world.deliver(b"x", &[("alice@a.test", &[alice])]).await;
-    let snapshot = world.snapshot(alice).await;
-    let error = world.read(carol, &snapshot.messages()[0], Part::Whole).await.unwrap_err();
+    let mut reader = world.pop3.reader(carol.tenant, world.snapshot(alice).await, None);
+    let error = read(&mut reader, 0, Part::Whole).await.unwrap_err();
     assert_eq!(error.kind(), "damaged");
 }
 
@@ -224,17 +224,81 @@ async fn a_damaged_body_never_looks_whole() {
     let world = World::new().await;
     let alice = world.account("a", None).await;
     world.deliver(b"Subject: x\r\n\r\nbody\r\n", &[("alice@a.test", &[alice])]).await;
-    let snapshot = world.snapshot(alice).await;
     let hours = world.directory.path().join("v1/seg");
     let hour = std::fs::read_dir(hours).unwrap().next().unwrap().unwrap().path();
     let object = std::fs::read_dir(hour).unwrap().next().unwrap().unwrap().path();
     let mut octets = std::fs::read(&object).unwrap();
-    let at = octets.windows(4).rposition(|w| w == b"body").unwrap();
+    assert!(!octets.windows(4).any(|w| w == b"body"), "nothing of a message can be read in the store");
+    // The last octet of the frame: before the footer's one entry and the trailer.
+    let at = octets.len() - 32 - 64 - 1;
     octets[at] ^= 1;
     std::fs::write(&object, &octets).unwrap();
-    let error = world.read(alice, &snapshot.messages()[0], Part::Whole).await.unwrap_err();
+    let error = world.read(alice, 0, Part::Whole).await.unwrap_err();
     assert_eq!(error.kind(), "damaged");
     std::fs::remove_file(&object).unwrap();
-    let error = world.read(alice, &snapshot.messages()[0], Part::Whole).await.unwrap_err();
+    let error = world.read(alice, 0, Part::Whole).await.unwrap_err();
     assert_eq!(error.kind(), "not_found");
+}
+
+#[tokio::test]
+async fn what_compresses_is_stored_shorter_and_comes_back_whole() {
+    let world = World::new().await;
+    let alice = world.account("a", None).await;
+    let text = format!("Subject: x\r\n\r\n{}", "the same words again and again\r\n".repeat(20_000));
+    assert!(is_stored(&world.deliver(text.as_bytes(), &[("alice@a.test", &[alice])]).await[0]));
+    assert!(world.count("SELECT octets::bigint FROM restante.segments").await < 60_000);
+    assert!(world.read_all(alice).await[0].ends_with(text.as_bytes()));
+    world.check_counters().await;
+}
+
+#[tokio::test]
+async fn each_tenant_has_its_own_key_kept_in_the_bucket_too() {
+    let world = World::new().await;
+    let (alice, carol) = (world.account("a", None).await, world.account("b", None).await);
+    world.deliver(b"x", &[("alice@a.test", &[alice]), ("carol@b.test", &[carol])]).await;
+    assert_eq!(world.count("SELECT count(DISTINCT wrapped) FROM restante.tenant_keys").await, 2);
+    for tenant in [alice.tenant, carol.tenant] {
+        let object = std::fs::read(world.directory.path().join(format!("v1/key/{tenant}/1"))).unwrap();
+        let row: Vec<u8> = sqlx::query_scalar("SELECT wrapped FROM restante.tenant_keys WHERE tenant_id = $1")
+            .bind(tenant.0)
+            .fetch_one(&world.superuser)
+            .await
+            .unwrap();
+        assert_eq!(object, row);
+    }
+}
+
+#[tokio::test]
+async fn a_tenant_without_a_usable_key_holds_up_nobody_else() {
+    let world = World::new().await;
+    let (alice, carol) = (world.account("a", None).await, world.account("b", None).await);
+    sqlx::query(
+        "INSERT INTO restante.tenant_keys (tenant_id, key_version, state, master_key_id) VALUES ($1, 1, 3, 'test')",
+    )
+    .bind(carol.tenant.0)
+    .execute(&world.superuser)
+    .await
+    .unwrap();
+    world.store.nth(Operation::Put, 1, Fault::Hang);
+    let first = tokio::spawn({
+        let lmtp = world.lmtp.clone();
+        async move { deliver(&lmtp, b"x", &[("alice@a.test", &[alice])]).await }
+    });
+    while world.store.calls(Operation::Put) == 0 {
+        tokio::task::yield_now().await;
+    }
+    let neighbours = tokio::spawn({
+        let lmtp = world.lmtp.clone();
+        async move {
+            let one = async { deliver(&lmtp, b"y", &[("carol@b.test", &[carol])]).await };
+            let other = async { deliver(&lmtp, b"z", &[("alice@a.test", &[alice])]).await };
+            tokio::join!(one, other)
+        }
+    });
+    world.store.release();
+    assert!(is_stored(&first.await.unwrap()[0]));
+    let (erased, other) = neighbours.await.unwrap();
+    assert_eq!(erased, [DeliveryVerdict::Unavailable]);
+    assert!(is_stored(&other[0]));
+    assert_eq!(world.read_all(alice).await.len(), 2);
 }

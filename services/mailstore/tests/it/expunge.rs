@@ -6,9 +6,9 @@ use mail_types::{Clock as _, CredentialId, SessionUuid, SystemClock, SystemRando
 use mailstore::{SessionOutcome, SessionRecord, Settings, SweepSettings};
 use testkit::{FakeClock, Fault, Operation};
 
-use crate::world::{World, is_stored};
+use crate::world::{World, expunge, is_stored, read};
 
-fn session() -> SessionRecord {
+pub(crate) fn session() -> SessionRecord {
     SessionRecord {
         session: SessionUuid::new(&SystemRandom),
         credential: CredentialId(1),
@@ -41,15 +41,19 @@ async fn expunging_is_one_transaction_and_a_repeat_is_a_no_op() {
     let record = session();
     let uids = [before.messages()[0].uid, before.messages()[2].uid];
     for _ in 0..2 {
-        assert_eq!(world.pop3.quit(alice.tenant, alice.account, &record, &uids).await.unwrap(), 2);
+        assert_eq!(world.pop3.quit(alice.tenant, alice.account, &record, &expunge(&uids)).await.unwrap(), 2);
     }
     let left = world.snapshot(alice).await;
     assert_eq!(left.messages().len(), 1);
     assert_eq!(left.messages()[0].unique_id(), before.messages()[1].unique_id());
-    assert_eq!(world.pop3.quit(alice.tenant, alice.account, &session(), &uids).await.unwrap(), 0, "gone before");
+    assert_eq!(
+        world.pop3.quit(alice.tenant, alice.account, &session(), &expunge(&uids)).await.unwrap(),
+        0,
+        "gone before"
+    );
     assert_eq!(world.count("SELECT count(*) FROM restante.sessions").await, 2);
     // A session that opened before still reads what it sees.
-    world.read(alice, &before.messages()[0], mailstore::Part::Whole).await.unwrap();
+    read(&mut world.pop3.reader(alice.tenant, before, None), 0, mailstore::Part::Whole).await.unwrap();
     world.check_counters().await;
 }
 
@@ -65,7 +69,7 @@ async fn a_held_list_learns_of_appends_and_of_expunges() {
     let two = world.snapshot(alice).await;
     assert_eq!(two.messages().len(), 2);
     assert_eq!(one.messages().len(), 1, "a snapshot never changes");
-    world.pop3.quit(alice.tenant, alice.account, &session(), &[two.messages()[0].uid]).await.unwrap();
+    world.pop3.quit(alice.tenant, alice.account, &session(), &expunge(&[two.messages()[0].uid])).await.unwrap();
     let rest = world.snapshot(alice).await;
     assert_eq!(rest.messages().iter().map(|m| m.uid).collect::<Vec<_>>(), [two.messages()[1].uid]);
 }
@@ -77,7 +81,7 @@ async fn purged_mail_gives_its_octets_back_after_the_grace() {
     world.deliver(b"both", &[("alice@a.test", &[alice]), ("bob@a.test", &[bob])]).await;
     world.deliver(b"one", &[("alice@a.test", &[alice])]).await;
     let uids: Vec<i64> = world.snapshot(alice).await.messages().iter().map(|m| m.uid).collect();
-    world.pop3.quit(alice.tenant, alice.account, &session(), &uids).await.unwrap();
+    world.pop3.quit(alice.tenant, alice.account, &session(), &expunge(&uids)).await.unwrap();
 
     let sweeper = world.sweeper(AT_ONCE).await;
     let report = sweeper.sweep().await.unwrap();
@@ -101,7 +105,7 @@ async fn nothing_is_deleted_while_sweeping_is_forbidden() {
     let alice = world.account("a", None).await;
     world.deliver(b"x", &[("alice@a.test", &[alice])]).await;
     let uid = world.snapshot(alice).await.messages()[0].uid;
-    world.pop3.quit(alice.tenant, alice.account, &session(), &[uid]).await.unwrap();
+    world.pop3.quit(alice.tenant, alice.account, &session(), &expunge(&[uid])).await.unwrap();
     sqlx::query("UPDATE restante.expunged SET purge_day = purge_day - 8").execute(&world.superuser).await.unwrap();
     sqlx::query("UPDATE restante.catalog SET sweep_state = 0").execute(&world.superuser).await.unwrap();
     let sweeper = world.sweeper(AT_ONCE).await;
@@ -116,7 +120,7 @@ async fn a_delete_that_fails_is_done_the_next_time() {
     let alice = world.account("a", None).await;
     world.deliver(b"x", &[("alice@a.test", &[alice])]).await;
     let uid = world.snapshot(alice).await.messages()[0].uid;
-    world.pop3.quit(alice.tenant, alice.account, &session(), &[uid]).await.unwrap();
+    world.pop3.quit(alice.tenant, alice.account, &session(), &expunge(&[uid])).await.unwrap();
     sqlx::query("UPDATE restante.expunged SET purge_day = purge_day - 8").execute(&world.superuser).await.unwrap();
     let sweeper = world.sweeper(AT_ONCE).await;
     for fault in [Fault::Fail, Fault::LoseAnswer] {
@@ -133,6 +137,7 @@ async fn an_orphan_is_condemned_first_and_its_late_commit_fails() {
     let three_hours_ago = Timestamp::from_unix_ms(SystemClock.now().unix_ms() - 3 * 3_600_000);
     let world = World::with(Settings::default(), Arc::new(FakeClock::at(three_hours_ago))).await;
     let alice = world.account("a", None).await;
+    world.deliver(b"w", &[("alice@a.test", &[alice])]).await; // makes the tenant's key
     world.store.nth(Operation::Put, 1, Fault::LoseAnswer);
     assert!(!is_stored(&world.deliver(b"x", &[("alice@a.test", &[alice])]).await[0]));
     assert!(is_stored(&world.deliver(b"y", &[("alice@a.test", &[alice])]).await[0]));
@@ -159,7 +164,7 @@ async fn an_orphan_is_condemned_first_and_its_late_commit_fails() {
         .await
         .unwrap();
     assert_eq!(sweeper.sweep().await.unwrap().reclaimed, 1);
-    assert_eq!(world.read_all(alice).await.len(), 1);
+    assert_eq!(world.read_all(alice).await.len(), 2);
 }
 
 #[tokio::test]
@@ -204,7 +209,7 @@ async fn partitions_are_made_under_the_feet_of_sessions() {
                 for _ in 0..3 {
                     world.deliver(b"x", &[("alice@a.test", &[alice])]).await;
                     let uids: Vec<i64> = world.snapshot(alice).await.messages().iter().map(|m| m.uid).collect();
-                    world.pop3.quit(alice.tenant, alice.account, &session(), &uids).await.unwrap();
+                    world.pop3.quit(alice.tenant, alice.account, &session(), &expunge(&uids)).await.unwrap();
                 }
             });
         }

@@ -4,8 +4,26 @@ use crate::world::World;
 
 /// All that the frontends' roles may do. A grant that is not here is a mistake, wherever it comes from.
 const FUNCTIONS: &[(&str, &[&str])] = &[
-    ("restante_pop3", &["catalog_1", "pop3_list_1", "pop3_login_1", "pop3_quit_1"]),
-    ("restante_lmtp", &["catalog_1", "lmtp_deliver_1", "lmtp_resolve_1"]),
+    (
+        "restante_pop3",
+        &[
+            "catalog_1",
+            "frontend_beat_1",
+            "pop3_lease_1",
+            "pop3_list_1",
+            "pop3_login_1",
+            "pop3_login_time_1",
+            "pop3_quit_1",
+            "pop3_rehash_1",
+            "pop3_unlease_1",
+            "pop3_view_1",
+            "tenant_key_1",
+        ],
+    ),
+    (
+        "restante_lmtp",
+        &["catalog_1", "frontend_beat_1", "lmtp_deliver_1", "lmtp_resolve_1", "tenant_key_1", "tenant_key_make_1"],
+    ),
     ("restante_worker", &["catalog_1", "worker_drop_purged_1", "worker_partition_1"]),
 ];
 

@@ -5,5 +5,7 @@
 mod delivery;
 mod expunge;
 mod grants;
+mod lease;
+mod read;
 mod storm;
 mod world;

@@ -5,7 +5,7 @@ use mail_types::{Clock as _, CredentialId, SessionUuid, SystemClock, SystemRando
 use mailstore::{SessionOutcome, SessionRecord, SweepSettings};
 use testkit::{Fault, Operation};
 
-use crate::world::{World, deliver, impatient, is_stored};
+use crate::world::{World, deliver, expunge, impatient, is_stored};
 
 /// Deliveries, expunges, purges and failures at once, on few maildrops: the counters must equal a recount, whoever won.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -61,7 +61,7 @@ async fn counters_are_exact_after_a_storm() {
                     fetched: 0,
                     fetched_octets: 0,
                 };
-                world.pop3.quit(target.tenant, target.account, &record, &uids).await.unwrap();
+                world.pop3.quit(target.tenant, target.account, &record, &expunge(&uids)).await.unwrap();
             }
             0
         });

@@ -2,15 +2,20 @@
 
 use std::sync::Arc;
 
-use mail_types::{AccountId, Clock, MaildropState, Octets, Random, ReversePath, SystemClock, SystemRandom, TenantId};
+use mail_types::{
+    AccountId, Clock, MaildropState, Octets, Random, ReversePath, Secret, SystemClock, SystemRandom, TenantId,
+};
 use mailstore::{
-    Delivery, DeliveryVerdict, Mailstore, Part, Parts, Recipient, Settings, Snapshot, StoreSettings, SweepSettings,
-    Sweeper, Target,
+    Delivery, DeliveryVerdict, Mailstore, Part, Parts, Recipient, SessionReader, Settings, Snapshot, StoreSettings,
+    SweepSettings, Sweeper, Target, Update,
 };
 use object_store::ObjectStore;
 use runtime::database::{DbRole, Pool};
+use runtime::keys::MasterKeys;
 use sqlx::Row as _;
 use testkit::{FaultyStore, TestDatabase};
+
+pub(crate) const MASTER_KEY: &str = "test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
 pub(crate) struct World {
     pub(crate) database: TestDatabase,
@@ -53,6 +58,7 @@ impl World {
                 store_settings: StoreSettings::default(),
                 settings: settings.clone(),
                 memory: settings.memory_budget(),
+                master: MasterKeys::parse(&Secret::from(MASTER_KEY)).unwrap(),
                 clock: clock.clone(),
                 random,
             })
@@ -106,26 +112,18 @@ impl World {
     pub(crate) async fn read_all(&self, target: Target) -> Vec<Vec<u8>> {
         let snapshot = self.snapshot(target).await;
         let mut all = Vec::new();
-        for message in snapshot.messages() {
-            let octets = self.read(target, message, Part::Whole).await.unwrap();
+        let mut reader = self.pop3.reader(target.tenant, snapshot.clone(), None);
+        for (index, message) in snapshot.messages().iter().enumerate() {
+            let octets = read(&mut reader, index, Part::Whole).await.unwrap();
             assert_eq!(octets.len() as u64, message.octets.0, "octets as listed");
             all.push(octets);
         }
         all
     }
 
-    pub(crate) async fn read(
-        &self,
-        target: Target,
-        message: &mailstore::Message,
-        part: Part,
-    ) -> Result<Vec<u8>, mailstore::Error> {
-        let mut reader = self.pop3.read(target.tenant, message, part).await?;
-        let mut octets = Vec::new();
-        while let Some(piece) = reader.next().await? {
-            octets.extend_from_slice(&piece);
-        }
-        Ok(octets)
+    pub(crate) async fn read(&self, target: Target, index: usize, part: Part) -> Result<Vec<u8>, mailstore::Error> {
+        let snapshot = self.snapshot(target).await;
+        read(&mut self.pop3.reader(target.tenant, snapshot, None), index, part).await
     }
 
     pub(crate) async fn sweeper(&self, settings: SweepSettings) -> Sweeper {
@@ -189,4 +187,19 @@ pub(crate) fn is_stored(verdict: &DeliveryVerdict) -> bool {
 /// Short waits, so that what must give up gives up soon.
 pub(crate) fn impatient() -> Settings {
     Settings { busy_deadline_ms: 300, commit_deadline_ms: 500, ..Settings::default() }
+}
+
+/// A QUIT that expunges these and nothing else.
+pub(crate) fn expunge(uids: &[i64]) -> Update {
+    Update { expunge: uids.to_vec(), ..Update::default() }
+}
+
+/// A message of a session, as far as it can be read.
+pub(crate) async fn read(reader: &mut SessionReader, index: usize, part: Part) -> Result<Vec<u8>, mailstore::Error> {
+    let mut body = reader.open(index, part).await.unwrap()?;
+    let mut octets = Vec::new();
+    while let Some(piece) = body.next().await? {
+        octets.extend_from_slice(&piece);
+    }
+    Ok(octets)
 }

@@ -2,7 +2,11 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "test code that is not inside a test function")]
 
 mod failure;
+mod leases;
+mod limits;
 mod login;
 mod maildrop;
+mod mechanisms;
 mod patience;
 mod support;
+mod views;

@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use directory::{AccountQuota, Caller, Directory, NewAccount, NewDomain, NewTenant, Policy, Resolution, TenantQuota};
+use directory::{
+    AccountQuota, Caller, Directory, NewAccount, NewAppPassword, NewDomain, NewTenant, Policy, Resolution, Scope,
+    TenantQuota,
+};
 use mail_types::{Address, DomainName, ReversePath, Secret, SystemRandom, TenantSlug};
 use mailstore::{Delivery, DeliveryVerdict, Mailstore, Parts, Recipient, StoreSettings, Target, open_store};
 use net::{Endpoint, Listener, tls::ServerTls};
@@ -12,7 +15,12 @@ use runtime::{
     keys::MasterKeys,
     shutdown::Shutdown,
 };
-use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject as _};
+use rustls::{
+    DigitallySignedStruct, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _},
+};
 use tempfile::TempDir;
 use testkit::{FakeClock, FaultyStore, TestDatabase};
 use tokio::{
@@ -36,6 +44,9 @@ pub(crate) struct World {
     pub(crate) served: JoinHandle<()>,
     /// Of the role: closing it takes the database away.
     pub(crate) pool: Pool,
+    /// Of everything there is.
+    pub(crate) clock: FakeClock,
+    admin: Directory,
     lmtp: Mailstore,
     lmtp_directory: Directory,
     files: TempDir,
@@ -49,17 +60,29 @@ pub(crate) fn config() -> Config {
 
 /// `alice@acme.test` and `bob@acme.test`, with nothing in their maildrops.
 pub(crate) async fn world(config: Config) -> World {
+    world_with(config, Policy::default()).await
+}
+
+fn caller() -> Caller {
+    Caller::service("test", Uuid::nil())
+}
+
+/// The same under a tenant's policy.
+pub(crate) async fn world_with(config: Config, policy: Policy) -> World {
+    let clock = FakeClock::default();
+    let directory = |pool| directory(pool, &clock);
+    let mailstore = async |pool, role, store: &FaultyStore| mailstore(pool, role, store, &clock).await;
     let database = testkit::database().await;
     let admin = directory(database.pool(DbRole::Admin).await);
-    let caller = Caller::service("test", Uuid::nil());
+    let caller = caller();
     let slug = TenantSlug::parse("acme").unwrap();
     let name = DomainName::parse("acme.test").unwrap();
-    let (quota, policy) = (TenantQuota::default(), Policy::default());
+    let quota = TenantQuota::default();
     admin
         .create_tenant(&caller, NewTenant { slug: slug.clone(), name: "Acme".to_owned(), quota, policy })
         .await
         .unwrap();
-    admin.create_domain(&caller, NewDomain { name, tenant: Some(slug), over_quota: None }).await.unwrap();
+    admin.create_domain(&caller, NewDomain { name, tenant: Some(slug), policy: Policy::default() }).await.unwrap();
     for address in ["alice@acme.test", "bob@acme.test"] {
         let address = Address::parse(address).unwrap();
         let quota = AccountQuota { octets: None, messages: None };
@@ -79,7 +102,7 @@ pub(crate) async fn world(config: Config) -> World {
         Some(tls),
         directory(pool.clone()),
         mailstore(pool.clone(), DbRole::Pop3, &store).await,
-        Arc::new(FakeClock::default()),
+        Arc::new(clock.clone()),
         Arc::new(SystemRandom),
     )
     .unwrap();
@@ -111,15 +134,16 @@ pub(crate) async fn world(config: Config) -> World {
     let lmtp_pool = database.pool(DbRole::Lmtp).await;
     let lmtp = mailstore(lmtp_pool.clone(), DbRole::Lmtp, &store).await;
     let lmtp_directory = directory(lmtp_pool);
-    World { clear, strict, tls, store, shutdown, served, pool, lmtp, lmtp_directory, files, database }
+    World { clear, strict, tls, store, shutdown, served, pool, clock, admin, lmtp, lmtp_directory, files, database }
 }
 
-fn directory(pool: Pool) -> Directory {
-    let keys = MasterKeys::parse(&Secret::from("test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")).unwrap();
-    Directory::new(pool, keys, Arc::new(FakeClock::default()), Arc::new(SystemRandom), directory::Settings::default())
+fn directory(pool: Pool, clock: &FakeClock) -> Directory {
+    let keys = master_keys();
+    let clock = Arc::new(clock.clone());
+    Directory::new(pool, keys, clock, Arc::new(SystemRandom), directory::Settings::default())
 }
 
-async fn mailstore(pool: Pool, role: DbRole, store: &FaultyStore) -> Mailstore {
+async fn mailstore(pool: Pool, role: DbRole, store: &FaultyStore, clock: &FakeClock) -> Mailstore {
     let settings = mailstore::Settings::default();
     let memory = settings.memory_budget();
     let parts = Parts {
@@ -129,13 +153,36 @@ async fn mailstore(pool: Pool, role: DbRole, store: &FaultyStore) -> Mailstore {
         store_settings: StoreSettings::default(),
         settings,
         memory,
-        clock: Arc::new(FakeClock::default()),
+        master: master_keys(),
+        clock: Arc::new(clock.clone()),
         random: Arc::new(SystemRandom),
     };
     Mailstore::open(parts).await.unwrap()
 }
 
 impl World {
+    /// A new app password of Alice's, for a device with this policy.
+    pub(crate) async fn app_password(&self, policy: Policy, legacy: bool) -> Secret {
+        let address = Address::parse("alice@acme.test").unwrap();
+        let new = NewAppPassword {
+            name: "device".to_owned(),
+            scopes: vec![Scope::Read, Scope::Delete],
+            allowed_networks: Vec::new(),
+            expires_at: None,
+            policy,
+            legacy,
+        };
+        self.admin.create_app_password(&caller(), &address, new).await.unwrap().secret
+    }
+
+    /// Alice over a connection, by USER and PASS; how PASS is answered.
+    pub(crate) async fn log_in_with(&self, secret: &Secret) -> (Client<TcpStream>, String) {
+        let mut client = self.client(self.clear).await;
+        assert_eq!(client.ask("USER alice@acme.test").await, "+OK now PASS");
+        let answer = client.ask(&format!("PASS {}", secret.expose_str().unwrap())).await;
+        (client, answer)
+    }
+
     /// Delivers a message to Alice.
     pub(crate) async fn deliver(&self, text: &[u8]) {
         let address = Address::parse("alice@acme.test").unwrap();
@@ -178,16 +225,85 @@ impl World {
 
     /// The client's side of TLS.
     pub(crate) async fn handshake(&self, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
-        let certificate = CertificateDer::from_pem_file(self.files.path().join("tls/cert.pem")).unwrap();
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(certificate).unwrap();
+        self.handshake_for("localhost", stream).await
+    }
+
+    /// The same, asking for a server name. Any certificate will do: only the server's is there.
+    pub(crate) async fn handshake_for(&self, name: &str, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
+        self.handshake_as(None, name, stream).await
+    }
+
+    /// The same with a certificate of the client's own.
+    pub(crate) async fn handshake_as(
+        &self,
+        own: Option<(CertificateDer<'static>, PrivateKeyDer<'static>)>,
+        name: &str,
+        stream: TcpStream,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
+        let certificate = CertificateDer::from_pem_file(self.files.path().join("tls/cert.pem")).unwrap();
+        let tls = rustls::ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        TlsConnector::from(Arc::new(tls)).connect(ServerName::try_from("localhost").unwrap(), stream).await
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Pinned { certificate, provider }));
+        let tls = match own {
+            None => tls.with_no_client_auth(),
+            Some((certificate, key)) => tls.with_client_auth_cert(vec![certificate], key).unwrap(),
+        };
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        TlsConnector::from(Arc::new(tls)).connect(name, stream).await
+    }
+
+    /// A client under TLS from the first octet that has read the greeting.
+    pub(crate) async fn tls_client(&self, name: &str) -> Client<TlsStream<TcpStream>> {
+        let stream = TcpStream::connect(self.tls).await.unwrap();
+        let mut client = Client(BufReader::new(self.handshake_for(name, stream).await.unwrap()));
+        assert!(client.line().await.starts_with("+OK POP3 ready"));
+        client
+    }
+}
+
+/// Trusts one certificate, whatever its names.
+#[derive(Debug)]
+struct Pinned {
+    certificate: CertificateDer<'static>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        assert_eq!(*certificate, self.certificate);
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 
@@ -238,4 +354,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         self.0.read_to_string(&mut rest).await.unwrap();
         assert_eq!(rest, "");
     }
+}
+
+fn master_keys() -> MasterKeys {
+    MasterKeys::parse(&Secret::from("test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")).unwrap()
 }

@@ -1,0 +1,26 @@
+"""The cases, a file for each part of the standards; importing this registers them all."""
+
+from . import (  # noqa: F401
+    apop,
+    authorization,
+    basics,
+    capabilities,
+    codes,
+    cram,
+    language,
+    listings,
+    messages,
+    oauth,
+    pipelining,
+    plain,
+    policy,
+    sasl,
+    scram,
+    sessions,
+    stuffing,
+    tls,
+    top,
+    transaction,
+    unique_ids,
+    update,
+)
