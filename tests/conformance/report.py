@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 from .case import Level, Result, Verdict
@@ -105,5 +106,6 @@ def markdown(runs: list[Run]) -> str:
 
 
 def _stable(detail: str) -> str:
-    """A detail short enough for a list."""
+    """A detail without what differs from run to run, short enough for a list."""
+    detail = re.sub(r"[A-Za-z0-9+/=]{24,}", "…", re.sub(r"user\d+@", "user@", detail))
     return f"`{detail[:160].replace('`', chr(39))}`" if detail else "no detail"

@@ -5,9 +5,11 @@ use sasl::{Context, Exchange, Lookup, SaslError, Step, TokenCheck};
 use crate::capabilities;
 use crate::catalogue::Text;
 use crate::command::Command;
+use crate::effect::{Effect, Evidence, LoginAttempt, LoginMethod};
 use crate::faults::Fault;
 use crate::response::{LoginRefusal, Refused, Responses};
-use crate::session::{Effect, Evidence, LoginAttempt, LoginMethod, Ready, Security, State, Terms, Waiting};
+use crate::session::{Ready, State, Waiting};
+use crate::terms::{Security, Terms};
 
 /// The state before anybody is known.
 #[derive(Debug, Default)]

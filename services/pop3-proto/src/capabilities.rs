@@ -4,7 +4,7 @@ use crate::catalogue::Text;
 use crate::faults::Fault;
 use crate::maildrop::MaildropPolicy;
 use crate::response::Responses;
-use crate::session::{Security, Terms};
+use crate::terms::{Security, Terms};
 
 /// Writes the whole response. `policy` is that of who logged in, without it nobody has.
 ///

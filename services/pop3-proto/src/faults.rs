@@ -9,8 +9,8 @@ pub enum Fault {
     NumberZero,
     /// Keywords are taken in upper case only.
     CaseSensitive,
-    /// A command line may have any length.
-    NoLineLimit,
+    /// A line that is too long is answered twice.
+    LongLineTwice,
     /// An AUTH line may not be longer than any other.
     ShortAuthLine,
     /// `TOP n` is `TOP n 0`.

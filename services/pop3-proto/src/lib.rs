@@ -25,23 +25,24 @@ mod authorization;
 mod capabilities;
 mod catalogue;
 mod command;
+mod effect;
 mod faults;
 mod maildrop;
 mod response;
 mod retrieve;
 mod session;
+mod terms;
 mod transaction;
 mod update;
 
 pub use command::{Retrieval, Verb};
+pub use effect::{Effect, Evidence, Limit, LoginAttempt, LoginMethod, Next, Replied};
 pub use faults::Fault;
 pub use maildrop::{Deletion, Entry, Expire, Listing, Maildrop, MaildropPolicy, Utf8Header};
 pub use response::{Failure, LoginRefusal, SessionLimit, Status};
 pub use retrieve::{BodyFlow, LeadingDots};
-pub use session::{
-    Connection, Effect, Evidence, Limit, LoginAttempt, LoginMethod, MAX_AUTH_LINE, Next, Replied, Security, Session,
-    Settings,
-};
+pub use session::Session;
+pub use terms::{Connection, MAX_AUTH_LINE, Security, Settings};
 
 /// What a connection is told that cannot be served now, in place of the greeting.
 pub const TOO_MANY_CONNECTIONS: &[u8] = b"-ERR [SYS/TEMP] too many connections, try again later\r\n";

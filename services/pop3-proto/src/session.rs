@@ -1,204 +1,23 @@
 //! A session: octets in, octets and effects out.
 
-use std::sync::Arc;
-
 use bytes::BytesMut;
-use mail_types::{MessageNumber, Secret};
-use sasl::{
-    Account, Candidate, Challenges, ChannelBindings, Lookup, Material, Mechanism, Mechanisms, TokenCheck, TokenRefusal,
-};
+use sasl::{Account, Lookup, TokenCheck, TokenRefusal};
 use wire::line::{Line, LineBuffer};
 
-use crate::authorization::{Authorization, Exchanging};
+use crate::authorization::{self, Authorization, Exchanging};
 use crate::catalogue::Text;
-use crate::command::{self, Command, Retrieval, SyntaxError, Verb};
+use crate::command::{self, Command, SyntaxError, Verb};
+use crate::effect::{Effect, Limit, LoginMethod, Next, Replied};
 use crate::faults::Fault;
-use crate::maildrop::{Expire, Maildrop};
-use crate::response::{Failure, LoginRefusal, Refused, Responses, Status};
+use crate::maildrop::Maildrop;
+use crate::response::{Failure, LoginRefusal, Refused, Responses};
 use crate::retrieve::{BodyFlow, LeadingDots, Sending};
-use crate::transaction::Listed;
+use crate::terms::{Connection, MAX_AUTH_LINE, Security, Settings, Terms};
+use crate::transaction::{self, Listed};
 use crate::update::Updating;
-use crate::{authorization, transaction};
 
 /// Octets of input that are held. More than the longest line, so that there is always room for the rest of one.
 const INPUT_LIMIT: usize = 16 * 1024;
-
-/// The longest that [`Settings::max_auth_line`] may be.
-pub const MAX_AUTH_LINE: usize = sasl::MAX_RESPONSE + 2;
-
-/// What an operator may set.
-#[derive(Debug, Clone, Copy)]
-pub struct Settings {
-    /// What CAPA tells as IMPLEMENTATION (RFC 2449 section 6.9). No line ends.
-    pub implementation: &'static str,
-    /// Bad commands in a row after which the connection is closed.
-    pub max_bad_commands: u32,
-    /// The longest command line, its CRLF counted. RFC 2449 section 4 asks for 255.
-    pub max_command_line: usize,
-    /// The longest AUTH line and SASL response, its CRLF counted: at most [`MAX_AUTH_LINE`], and not below the former.
-    pub max_auth_line: usize,
-    /// With this many octets of output no further command is taken until some are written.
-    pub max_output: usize,
-    /// What may be offered; of it a connection offers what it can do.
-    pub mechanisms: Mechanisms,
-    /// Whether APOP may be offered, which needs secrets that the server can recover.
-    pub apop: bool,
-    /// The longest LOGIN-DELAY that an account may have, in seconds (RFC 2449 section 6.5).
-    pub login_delay: u32,
-    /// The shortest EXPIRE that an account may have (RFC 2449 section 6.7).
-    pub expire: Expire,
-}
-
-/// What SASL needs of a connection.
-#[derive(Debug, Clone)]
-pub struct Connection {
-    /// Makes challenges that never repeat.
-    pub challenges: Arc<Challenges>,
-    /// What proofs may be bound to; empty without TLS.
-    pub bindings: ChannelBindings,
-    /// The addresses in the client's certificate, if TLS verified one.
-    pub certificate: Vec<String>,
-}
-
-/// What protects the connection, and what is allowed on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Security {
-    /// Nothing does.
-    Clear {
-        /// STLS is offered.
-        stls: bool,
-        /// Logins are accepted in clear; where not, no mechanism is: a proof may be safe in clear, the mail is not.
-        passwords: bool,
-    },
-    /// TLS, from the first octet or since STLS.
-    Tls,
-}
-
-impl Security {
-    pub(crate) fn logins_allowed(self) -> bool {
-        matches!(self, Self::Tls | Self::Clear { passwords: true, .. })
-    }
-}
-
-/// How a client proves itself, for metrics and records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum LoginMethod {
-    /// USER and PASS.
-    UserPass,
-    /// APOP.
-    Apop,
-    /// AUTH.
-    Sasl(Mechanism),
-}
-
-impl LoginMethod {
-    /// `user`, `apop` or the mechanism's name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::UserPass => "user",
-            Self::Apop => "apop",
-            Self::Sasl(mechanism) => mechanism.name(),
-        }
-    }
-}
-
-/// How a client proves who it is.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Evidence {
-    /// This password, as it was sent.
-    Password(Secret),
-    /// This bearer token. Empty when the client only asks where to get one.
-    Token(Secret),
-    /// Its certificate, which TLS verified; the login name is an address of it.
-    Certificate,
-    /// The exchange proved that it has this one of the credentials that [`Session::looked_up`] was given.
-    Proof(Candidate),
-    /// The exchange proved nothing: the login has failed.
-    Disproved,
-}
-
-/// A client that wants to log in.
-#[derive(Debug, PartialEq, Eq)]
-pub struct LoginAttempt {
-    /// The login name as given, prepared (SASLprep). May be a password typed in the wrong place: not for logs. Empty where a
-    /// token says who it is, and of a [`Evidence::Disproved`], whose name was looked up before.
-    pub login: String,
-    /// What proves it.
-    pub evidence: Evidence,
-    /// How it came.
-    pub method: LoginMethod,
-}
-
-/// What the session cannot do itself. It takes no further command until the answer is there.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Look an account up, for a mechanism that goes on with what is kept of its credentials. Answer:
-    /// [`Session::looked_up`], also for an account that does not exist, or [`Session::login_refused`].
-    LookUp {
-        /// The login name, prepared. Not for logs.
-        login: String,
-        /// What is needed.
-        material: Material,
-        /// How it came.
-        method: LoginMethod,
-    },
-    /// Check the evidence and open the maildrop. Answer: [`Session::login_accepted`], [`Session::login_refused`], or, of a
-    /// token, [`Session::token_refused`].
-    Authenticate(LoginAttempt),
-    /// Read a message. Answer: [`Session::body_begin`], any number of [`Session::body`], [`Session::body_end`]; or
-    /// [`Session::retrieve_failed`] in place of the first. A failure in the middle cannot be told in POP3: close the
-    /// connection.
-    Retrieve {
-        /// Which; it is in the listing and not marked.
-        number: MessageNumber,
-        /// How much is wanted.
-        what: Retrieval,
-    },
-    /// QUIT: remove these messages, all or none. Answer: [`Session::update_done`].
-    Update {
-        /// The messages marked as deleted, in order.
-        marked: Vec<MessageNumber>,
-        /// Where the policy learns: those that RETR sent to their end, in order. One of the two has at least one.
-        fetched: Vec<MessageNumber>,
-    },
-    /// Write the output, drop this session with all that it holds, and go on over TLS with [`Session::after_stls`]. What
-    /// the client sent in clear after STLS is thus never executed (RFC 2595 section 4; a known attack).
-    StartTls,
-}
-
-/// What to do now.
-#[derive(Debug, PartialEq, Eq)]
-#[must_use = "a step that is not followed makes the session hang"]
-pub enum Next {
-    /// A command was answered; the answer is in the output. Call [`Session::next`] again.
-    Replied(Replied),
-    /// Write the output, at least in part, before calling [`Session::next`] again.
-    Drain,
-    /// Write the output, then read.
-    NeedInput,
-    /// Do this and answer it. The output can wait.
-    Effect(Effect),
-    /// Write the output and close the connection.
-    Close,
-}
-
-/// A limit that ends a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Limit {
-    /// On bad commands in a row.
-    BadCommands,
-    /// On how long a session may last.
-    SessionTime,
-}
-
-/// A command and how it was answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Replied {
-    /// Which.
-    pub verb: Verb,
-    /// How.
-    pub status: Status,
-}
 
 /// Where a session stands. Each state holds what it needs and nothing else.
 #[derive(Debug)]
@@ -238,32 +57,6 @@ impl From<Authorization> for State {
 impl From<Maildrop> for State {
     fn from(maildrop: Maildrop) -> Self {
         Self::Ready(Ready::Transaction(maildrop))
-    }
-}
-
-/// What holds on the connection, whoever logs in.
-#[derive(Debug)]
-pub(crate) struct Terms {
-    pub(crate) settings: Settings,
-    pub(crate) security: Security,
-    pub(crate) connection: Connection,
-    /// The mechanisms that this connection offers.
-    pub(crate) offered: Mechanisms,
-    /// Of the greeting, where it offers APOP (RFC 1939 section 7).
-    pub(crate) timestamp: Option<String>,
-    /// Whether the client said UTF8 (RFC 6856 section 2).
-    pub(crate) utf8: bool,
-}
-
-impl Terms {
-    fn new(settings: Settings, security: Security, connection: Connection) -> Self {
-        let can = |mechanism: &Mechanism| match mechanism {
-            Mechanism::External => !connection.certificate.is_empty(),
-            mechanism => !mechanism.binds_channel() || !connection.bindings.is_empty(),
-        };
-        let offered =
-            if security.logins_allowed() { settings.mechanisms.iter().filter(can).collect() } else { Mechanisms::NONE };
-        Self { settings, security, connection, offered, timestamp: None, utf8: false }
     }
 }
 
@@ -442,13 +235,16 @@ impl Session {
         let settings = &self.terms.settings;
         let max = |line: &[u8]| {
             let is_auth = line.get(..5).is_some_and(|keyword| keyword.eq_ignore_ascii_case(b"AUTH "));
-            let long = is_auth && may_be_auth && !Fault::ShortAuthLine.is_on() || Fault::NoLineLimit.is_on();
+            let long = is_auth && may_be_auth && !Fault::ShortAuthLine.is_on();
             if long { settings.max_auth_line } else { settings.max_command_line }
         };
         let (verb, command) = match line {
             Line::Complete(line) if line.len() + 2 <= max(&line) => command::parse(&line),
             Line::Complete(_) | Line::TooLong => (Verb::TooLong, Err(Refused::LineTooLong)),
         };
+        if Fault::LongLineTwice.is_on() && verb == Verb::TooLong {
+            self.responses.err(Refused::LineTooLong);
+        }
         self.verb = verb;
         match self.ending {
             Some(refused) if command != Ok(Command::Quit) => Err(refused),
@@ -485,9 +281,7 @@ impl Session {
         if let State::Waiting(Waiting::Authentication(..)) = self.take_state() {
             let (messages, octets) = maildrop.drop_listing();
             self.responses.ok(Text::Maildrop(messages, octets));
-            let settings = &self.terms.settings;
-            let long = Fault::NoLineLimit.is_on();
-            self.input.set_max(if long { settings.max_auth_line } else { settings.max_command_line });
+            self.input.set_max(self.terms.settings.max_command_line);
             self.enter(maildrop.into());
         }
     }

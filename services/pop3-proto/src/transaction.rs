@@ -3,11 +3,13 @@
 use crate::capabilities;
 use crate::catalogue::Text;
 use crate::command::Command;
+use crate::effect::Effect;
 use crate::faults::Fault;
 use crate::maildrop::{Deletion, Maildrop};
 use crate::response::{Refused, Responses};
 use crate::retrieve::Sending;
-use crate::session::{Effect, State, Terms, Waiting};
+use crate::session::{State, Waiting};
+use crate::terms::Terms;
 use crate::update;
 
 pub(crate) fn execute(

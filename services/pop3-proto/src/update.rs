@@ -2,10 +2,11 @@
 //! nothing.
 
 use crate::catalogue::Text;
+use crate::effect::Effect;
 use crate::faults::Fault;
 use crate::maildrop::Maildrop;
 use crate::response::{Failure, Refused, Responses};
-use crate::session::{Effect, State, Waiting};
+use crate::session::{State, Waiting};
 
 /// QUIT in the TRANSACTION state. Where nothing changes there is nothing to wait for.
 pub(crate) fn quit(maildrop: &Maildrop, responses: &mut Responses) -> (State, Option<Effect>) {

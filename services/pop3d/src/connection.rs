@@ -2,7 +2,6 @@
 
 use std::{
     convert::Infallible,
-    io,
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
 };
@@ -11,73 +10,21 @@ use bytes::BytesMut;
 use mail_types::{MessageNumber, SessionUuid, Timestamp};
 use mailstore::{SessionOutcome, SessionRecord, Update};
 use net::{Peer, Stream};
-use pop3_proto::{
-    Effect, Failure, Fault, Limit, LoginAttempt, LoginMethod, Next, Replied, Retrieval, Security, Session, Status, Verb,
-};
+use pop3_proto::{Effect, Failure, Fault, LoginAttempt, Next, Replied, Retrieval, Security, Session};
 use runtime::shutdown::Shutdown;
-use sasl::Mechanism;
-use tokio::time::{Duration, Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::{
     Mode, Shared,
+    ended::Ended,
     heart::Lease,
-    login::{Applicant, LoggedIn, NotLoggedIn},
+    login::{self, Applicant, LoggedIn, NotLoggedIn},
     metrics, retrieve,
     wire::Wire,
 };
 
 /// An emptied output buffer above this capacity is given back before waiting for the client.
 const KEPT_OUTPUT: usize = 4096;
-
-/// How a session ended, for the log and metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ended {
-    /// By QUIT.
-    Quit,
-    /// By us, after a response: HTTP, draining.
-    Closed,
-    /// By us, after too many bad commands.
-    BadCommands,
-    /// By us, because it had lasted as long as a session may.
-    SessionTime,
-    /// The client went away without QUIT.
-    Lost,
-    /// No login in time.
-    NoLogin,
-    /// No command in time (RFC 1939 section 3).
-    Idle,
-    /// The client took nothing of what it was sent.
-    NotReading,
-    /// A message turned out to be unreadable in its middle.
-    Unreadable,
-    /// No TLS came of it.
-    Handshake,
-    /// The process stops.
-    Stopped,
-}
-
-impl Ended {
-    pub(crate) fn lost(error: &io::Error) -> Self {
-        tracing::debug!(%error, "connection lost");
-        Self::Lost
-    }
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Quit => "quit",
-            Self::Closed => "closed",
-            Self::BadCommands => "bad_commands",
-            Self::SessionTime => "session_time",
-            Self::Lost => "lost",
-            Self::NoLogin => "no_login",
-            Self::Idle => "idle",
-            Self::NotReading => "not_reading",
-            Self::Unreadable => "unreadable",
-            Self::Handshake => "handshake",
-            Self::Stopped => "stopped",
-        }
-    }
-}
 
 /// Serves one connection to its end.
 pub(crate) async fn serve(shared: Arc<Shared>, mode: Mode, stream: Stream, peer: Peer, shutdown: Shutdown) {
@@ -101,33 +48,6 @@ pub(crate) async fn serve(shared: Arc<Shared>, mode: Mode, stream: Stream, peer:
     };
     let Err(ended) = connection.run(mode, stream).await;
     connection.finish(ended).await;
-}
-
-/// When a failure is answered: after the command, at the first whole multiple of a time that has not passed yet. So what takes
-/// longer than that time does not tell how long it took.
-fn moment(taken: Instant, now: Instant, time: Duration) -> Instant {
-    let nanoseconds = time.as_nanos().max(1);
-    let times = (now - taken).as_nanos().div_ceil(nanoseconds).max(1);
-    taken + time.saturating_mul(u32::try_from(times).unwrap_or(u32::MAX))
-}
-
-/// How the client proved itself, as a session's row tells it.
-const fn number(method: LoginMethod) -> i16 {
-    match method {
-        LoginMethod::UserPass => 1,
-        LoginMethod::Sasl(Mechanism::Plain) => 2,
-        LoginMethod::Sasl(Mechanism::Login) => 3,
-        LoginMethod::Sasl(Mechanism::ScramSha256) => 4,
-        LoginMethod::Sasl(Mechanism::ScramSha256Plus) => 5,
-        LoginMethod::Sasl(Mechanism::ScramSha1) => 6,
-        LoginMethod::Sasl(Mechanism::ScramSha1Plus) => 7,
-        LoginMethod::Sasl(Mechanism::OauthBearer) => 8,
-        LoginMethod::Sasl(Mechanism::Xoauth2) => 9,
-        LoginMethod::Sasl(Mechanism::External) => 10,
-        LoginMethod::Sasl(Mechanism::CramMd5) => 11,
-        LoginMethod::Sasl(Mechanism::Ntlm) => 12,
-        LoginMethod::Apop => 13,
-    }
 }
 
 /// What protects the connection, as a session's row tells it.
@@ -226,15 +146,7 @@ impl Connection {
                     self.free_lease().await;
                     self.write_all(&mut wire, &mut session).await?;
                     wire.close().await;
-                    let quit = self
-                        .last_replied
-                        .is_some_and(|replied| replied.verb == Verb::Quit && replied.status == Status::Ok);
-                    return Err(match session.limit_reached() {
-                        _ if quit => Ended::Quit,
-                        Some(Limit::BadCommands) => Ended::BadCommands,
-                        Some(Limit::SessionTime) => Ended::SessionTime,
-                        None => Ended::Closed,
-                    });
+                    return Err(Ended::closing(&session, self.last_replied));
                 }
                 Next::Effect(Effect::StartTls) => {
                     self.write_all(&mut wire, &mut session).await?;
@@ -339,7 +251,7 @@ impl Connection {
     /// At the same moment whatever the reason, so that the time tells nothing.
     async fn refuse(&self, session: &mut Session, refused: NotLoggedIn, taken: Instant) {
         if !Fault::PromptRefusal.is_on() {
-            sleep_until(moment(taken, Instant::now(), self.shared.config.refusal_time())).await;
+            sleep_until(login::moment(taken, Instant::now(), self.shared.config.refusal_time())).await;
         }
         match refused {
             NotLoggedIn::Refused(refusal) => session.login_refused(refusal),
@@ -408,7 +320,7 @@ impl Connection {
             started: self.started,
             // A Unix socket's client is on this machine.
             address: self.peer.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-            mechanism: number(logged_in.method),
+            mechanism: login::number(logged_in.method),
             tls: self.tls as i16,
             outcome,
             fetched: self.fetched,
@@ -451,24 +363,5 @@ impl Connection {
         if let Err(error) = self.shared.mailstore.quit(tenant, account, &record, &Update::default()).await {
             tracing::warn!(session = %self.id, kind = error.kind(), %error, "the session's row cannot be written");
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn failures_are_answered_at_whole_moments() {
-        let taken = Instant::now();
-        let answered = |after_ms, every_ms| {
-            let now = taken + Duration::from_millis(after_ms);
-            (moment(taken, now, Duration::from_millis(every_ms)) - taken).as_millis()
-        };
-        assert_eq!(answered(0, 1000), 1000);
-        assert_eq!(answered(999, 1000), 1000);
-        assert_eq!(answered(1000, 1000), 1000);
-        assert_eq!(answered(1001, 1000), 2000);
-        assert_eq!(answered(7, 0), 0, "at once");
     }
 }

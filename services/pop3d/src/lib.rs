@@ -8,6 +8,7 @@
 
 mod config;
 mod connection;
+mod ended;
 mod heart;
 mod login;
 mod metrics;

@@ -5,7 +5,8 @@ use mail_types::{DomainName, SessionUuid};
 use mailstore::SessionReader;
 use net::{Peer, tls::TlsFacts};
 use pop3_proto::{Evidence, Fault, LoginAttempt, LoginMethod, LoginRefusal, SessionLimit};
-use sasl::{Account, Candidate, ChannelBindings, Material, TokenRefusal};
+use sasl::{Account, Candidate, ChannelBindings, Material, Mechanism, TokenRefusal};
+use tokio::time::{Duration, Instant};
 
 use crate::{Shared, heart::Lease, metrics, view::Seen};
 
@@ -200,4 +201,50 @@ impl Applicant {
 fn unavailable(error: directory::Error) -> LoginRefusal {
     tracing::warn!(kind = error.kind(), %error, "a login cannot be checked");
     LoginRefusal::Unavailable
+}
+
+/// When a failure is answered: after the command, at the first whole multiple of a time that has not passed yet. So what takes
+/// longer than that time does not tell how long it took.
+pub(crate) fn moment(taken: Instant, now: Instant, time: Duration) -> Instant {
+    let nanoseconds = time.as_nanos().max(1);
+    let times = (now - taken).as_nanos().div_ceil(nanoseconds).max(1);
+    taken + time.saturating_mul(u32::try_from(times).unwrap_or(u32::MAX))
+}
+
+/// How the client proved itself, as a session's row tells it.
+pub(crate) const fn number(method: LoginMethod) -> i16 {
+    match method {
+        LoginMethod::UserPass => 1,
+        LoginMethod::Sasl(Mechanism::Plain) => 2,
+        LoginMethod::Sasl(Mechanism::Login) => 3,
+        LoginMethod::Sasl(Mechanism::ScramSha256) => 4,
+        LoginMethod::Sasl(Mechanism::ScramSha256Plus) => 5,
+        LoginMethod::Sasl(Mechanism::ScramSha1) => 6,
+        LoginMethod::Sasl(Mechanism::ScramSha1Plus) => 7,
+        LoginMethod::Sasl(Mechanism::OauthBearer) => 8,
+        LoginMethod::Sasl(Mechanism::Xoauth2) => 9,
+        LoginMethod::Sasl(Mechanism::External) => 10,
+        LoginMethod::Sasl(Mechanism::CramMd5) => 11,
+        LoginMethod::Sasl(Mechanism::Ntlm) => 12,
+        LoginMethod::Apop => 13,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_answered_at_whole_moments() {
+        let taken = Instant::now();
+        let answered = |after_ms, every_ms| {
+            let now = taken + Duration::from_millis(after_ms);
+            (moment(taken, now, Duration::from_millis(every_ms)) - taken).as_millis()
+        };
+        assert_eq!(answered(0, 1000), 1000);
+        assert_eq!(answered(999, 1000), 1000);
+        assert_eq!(answered(1000, 1000), 1000);
+        assert_eq!(answered(1001, 1000), 2000);
+        assert_eq!(answered(7, 0), 0, "at once");
+    }
 }

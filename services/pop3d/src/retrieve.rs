@@ -2,9 +2,9 @@
 
 use mail_types::{MessageNumber, Octets};
 use mailstore::{BodyReader, Part};
-use pop3_proto::{BodyFlow, Failure, LeadingDots, Retrieval, Session};
+use pop3_proto::{BodyFlow, Failure, Fault, LeadingDots, Retrieval, Session};
 
-use crate::{Shared, connection::Ended, login::LoggedIn, metrics, wire::Wire};
+use crate::{Shared, ended::Ended, login::LoggedIn, metrics, wire::Wire};
 
 /// Octets handed to the session at a time, which bounds by how much the output passes its limit.
 const PIECE: usize = 32 * 1024;
@@ -35,7 +35,7 @@ pub(crate) async fn retrieve(
     // With this much output no more is read from the store until the client has taken most of it.
     let most = shared.config.max_unread_octets;
     let part = match what {
-        Retrieval::Top(0) => Part::Head,
+        Retrieval::Top(0) if !Fault::TopZeroIsWhole.is_on() => Part::Head,
         Retrieval::Top(_) => Part::Lines,
         Retrieval::Whole => Part::Whole,
     };

@@ -18,7 +18,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{connection::Ended, metrics};
+use crate::{ended::Ended, metrics};
 
 /// Octets read at a time. The buffer lives on the stack of the thread that polls, not in the session.
 const READ_OCTETS: usize = 4096;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 from ..case import Level, NotOffered, add, case
 from ..wire import Closed
@@ -214,6 +215,36 @@ def lines_that_are_too_long(world: World) -> None:
             check(session.stat() == before, "out of step")
         except Closed:
             world.trace.note("closed")
+
+
+@case(
+    2449, "4", MAY, "A command line has an end: one of 30 000 octets is refused although all but its length is right."
+)
+def lines_have_a_bound(world: World) -> None:
+    session = world.login(world.standard())
+    try:
+        session.expect_err("NOOP" + " " * 30_000)
+        session.expect_ok("NOOP")
+    except Closed:
+        world.trace.note("closed")
+
+
+@case(
+    2449, "4", SHOULD, "A line that is too long is answered once, however it arrives, and what follows it is executed."
+)
+def long_lines_are_answered_once(world: World) -> None:
+    session = world.login(world.standard())
+    try:
+        for _ in range(6):
+            session.socket.sendall(b"x" * 1000)
+            time.sleep(0.05)
+        session.socket.sendall(b"\r\nSTAT\r\n")
+        check(not session.reply().ok, "accepted")
+        reply = session.reply()
+        check(reply.ok, f"a second answer, or out of step: {reply}")
+        session.expect_silence(0.2)
+    except (Closed, ConnectionError):
+        world.trace.note("closed")
 
 
 @case(

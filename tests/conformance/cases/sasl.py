@@ -193,16 +193,15 @@ def longest_responses(world: World) -> None:
 
 
 @case(
-    5034,
-    "4",
-    SHOULD,
-    "An initial response that makes the AUTH line longer than 255 octets is taken, as many clients send it.",
+    5034, "4", SHOULD, "An initial response that makes AUTH longer than 255 octets is taken, as many clients send it."
 )
 def long_initial_response(world: World) -> None:
-    account = world.standard()
+    account = world.account(1, password="p" * 200)
     session = world.tls()
-    session.expect_err(b"AUTH PLAIN " + base64.b64encode(plain(account.login, "x" * 600)))
-    session.capabilities()
+    line = b"AUTH PLAIN " + base64.b64encode(plain(account.login, account.password, account.login))
+    check(len(line) > 300, "the suite's line is too short")
+    session.expect_ok(line)
+    check(session.stat()[0] == 1, "another maildrop")
 
 
 @case(5034, "4", MUST, "An initial response to a mechanism in which the server speaks first is answered -ERR.")

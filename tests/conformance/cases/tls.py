@@ -30,6 +30,23 @@ def stls(world: World) -> None:
     session.capabilities()
 
 
+@case(2595, "4", MUST, "The handshake begins however fast the client is: of 400 STLS in a row none hangs.")
+def stls_handshakes_never_hang(world: World) -> None:
+    _stls(world)
+    context = world.server.context()
+    hung = 0
+    for _ in range(400):
+        with Session(world.server.plain, world.trace) as session:
+            session.expect_ok("STLS")
+            session.socket.settimeout(3)
+            try:
+                session.start_tls(context)
+            except TimeoutError:
+                hung += 1
+        world.trace.lines.clear()
+    check(not hung, f"{hung} of 400 handshakes hung")
+
+
 @case(2595, "4", MUST, "After STLS there is no new greeting: the session is in AUTHORIZATION and the client speaks.")
 def no_greeting_after_stls(world: World) -> None:
     session = _stls(world)

@@ -6,23 +6,19 @@ Dovecot, those to 127.0.0.2 do not: there passwords in clear are refused.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import grp
-import hashlib
-import hmac
 import itertools
-import json
 import os
 import pwd
 import subprocess
-import time
 
 from harness import ports
 from harness.lmtp import Lmtp
 from harness.process import Process, ordinary_user, wait_until
 
 from ..case import NotApplicable
+from ..issuer import AUDIENCE, ISSUER, KEY_ID, Issuer
 from ..server import Account, Server, Started
 
 DOMAIN = "conformance.test"
@@ -104,11 +100,9 @@ OAUTH2 = """\
 introspection_mode = local
 local_validation_key_dict = fs:posix:prefix={root}/keys/
 username_attribute = email
-client_id = restante
-issuers = https://issuer.conformance.test
+client_id = {audience}
+issuers = {issuer}
 """
-
-KEY = hashlib.sha256(b"the key of the tests' tokens").digest()
 
 
 class Dovecot(Server):
@@ -141,13 +135,15 @@ class Dovecot(Server):
         values = {
             "root": self.root, "run": self.root / "run", "user": user, "group": grp.getgrgid(entry.pw_gid).gr_name,
             "uid": entry.pw_uid, "gid": entry.pw_gid, "pop3": pop3, "pop3s": pop3s, "lmtp": self.lmtp_port, "domain": DOMAIN,
+            "issuer": ISSUER, "audience": AUDIENCE,
         }  # fmt: skip
         configuration = self.root / "dovecot.conf"
         configuration.write_text(CONFIGURATION.format(**values))
         (self.root / "oauth2.conf").write_text(OAUTH2.format(**values))
-        for part in ("home", "run", "accounts", "keys/default/HS256"):
+        for part in ("home", "run", "accounts", "keys/default/RS256"):
             (self.root / part).mkdir(parents=True)
-        (self.root / "keys/default/HS256/default").write_text(base64.b64encode(KEY).decode())
+        self.issuer = Issuer(self.root / "issuer")
+        (self.root / "keys/default/RS256" / KEY_ID).write_text(self.issuer.public_key.read_text())
         for path in [self.root, *self.root.rglob("*")]:
             os.chown(path, entry.pw_uid, entry.pw_gid)
         for path in self.root.parents:
@@ -200,17 +196,4 @@ class Dovecot(Server):
                     raise AssertionError(f"{account.login}: {reply}")
 
     def token(self, account: Account, **claims: object) -> str:
-        now = int(time.time())
-        payload = {
-            "iss": "https://issuer.conformance.test", "aud": "restante", "email": account.login, "sub": account.login,
-            "iat": now - 5, "nbf": now - 5, "exp": now + 600, **claims,
-        }  # fmt: skip
-        return _jwt(payload)
-
-
-def _jwt(payload: dict[str, object]) -> str:
-    def part(data: bytes) -> bytes:
-        return base64.urlsafe_b64encode(data).rstrip(b"=")
-
-    signed = part(json.dumps({"alg": "HS256", "typ": "JWT"}).encode()) + b"." + part(json.dumps(payload).encode())
-    return (signed + b"." + part(hmac.digest(KEY, signed, "sha256"))).decode()
+        return self.issuer.token(account.login, **claims)

@@ -1,0 +1,68 @@
+"""Every client with every mechanism it has fetches a maildrop and deletes it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from conformance.case import NotApplicable
+from conformance.mail import message
+from conformance.profiles import PROFILES
+from conformance.server import Server, Started
+from conformance.wire import Session, Trace
+from interop import libraries, programs
+from interop.ways import Job, Way
+
+WAYS = [*programs.WAYS, *libraries.WAYS]
+# Other servers can be tried as well, to tell a client's mistake from ours.
+PROFILE = os.environ.get("INTEROP_PROFILE", "restante")
+
+MESSAGES = [
+    message("first", b"one\r\n"),
+    message("dots", b".\r\n..\r\n.x\r\nin.the.middle\r\nlast\r\n"),
+    message(
+        "umlauts",
+        "Grüße\r\n".encode(),
+        b"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with PROFILES[PROFILE](Started(None, tmp_path_factory.mktemp("interop"), {})) as running:
+        yield running
+
+
+def offered(server: Server) -> set[str]:
+    """Mechanisms by the names that the ways use."""
+    with Session(server.tls, Trace(), tls=server.context()) as session:
+        capabilities = session.capabilities()
+        apop = {"APOP"} if b"<" in session.greeting.line else set()
+        return {*capabilities.get("SASL", []), *(["USER"] if "USER" in capabilities else []), "EXTERNAL", *apop}
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_client_fetches_and_deletes(server: Server, way: Way, tmp_path: Path) -> None:
+    if way.mechanism not in offered(server):
+        if PROFILE != "restante":
+            pytest.skip(f"{server.name} does not offer {way.mechanism}")
+        pytest.fail(f"{way.mechanism} is not offered")
+    try:
+        account = server.account(scram=True, legacy=True)
+        server.deliver(account, MESSAGES)
+        got = way.fetch(Job(server, account, way.mechanism, tmp_path))
+    except NotApplicable as reason:
+        if PROFILE != "restante":
+            pytest.skip(str(reason))
+        raise
+    texts = sorted(text.replace(b"\r\n", b"\n").rstrip(b"\n").rpartition(b"Subject: ")[2] for text in got)
+    wanted = sorted(text.replace(b"\r\n", b"\n").rstrip(b"\n").rpartition(b"Subject: ")[2] for text in MESSAGES)
+    assert [text.partition(b"\n\n")[::2] for text in texts] == [text.partition(b"\n\n")[::2] for text in wanted]
+    with Session(server.tls, Trace(), tls=server.context()) as session:
+        session.expect_ok(f"USER {account.login}")
+        session.expect_ok(f"PASS {account.password}")
+        assert session.stat() == (0, 0), "not deleted"
