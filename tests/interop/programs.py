@@ -144,12 +144,15 @@ def _ways(client: str, fetch, mechanisms: str, tls: str) -> list[Way]:
 WAYS = [
     *_ways("curl", curl, "PLAIN LOGIN OAUTHBEARER XOAUTH2 EXTERNAL APOP CRAM-MD5 NTLM", "implicit"),
     *_ways("curl", curl, "PLAIN LOGIN OAUTHBEARER XOAUTH2 EXTERNAL CRAM-MD5 NTLM", "stls"),
-    *_ways("fetchmail", fetchmail, "USER APOP CRAM-MD5 NTLM", "implicit"),
+    *_ways("fetchmail", fetchmail, "USER APOP CRAM-MD5", "implicit"),
+    # Version 1 of NTLM is all that it has, and all that mpop has.
+    Way("fetchmail", "NTLM", partial(fetchmail, tls="implicit"), refused=True),
+    Way("mpop", "NTLM", partial(mpop, tls="implicit"), refused=True),
     *_ways("fetchmail", fetchmail, "USER", "stls"),
     *_ways(
         "mpop",
         mpop,
-        "USER PLAIN LOGIN SCRAM-SHA-1 SCRAM-SHA-256 OAUTHBEARER XOAUTH2 EXTERNAL APOP CRAM-MD5 NTLM",
+        "USER PLAIN LOGIN SCRAM-SHA-1 SCRAM-SHA-256 OAUTHBEARER XOAUTH2 EXTERNAL APOP CRAM-MD5",
         "implicit",
     ),
     *_ways("mpop", mpop, "USER PLAIN SCRAM-SHA-256", "stls"),

@@ -61,6 +61,8 @@ class Way:
     mechanism: str
     fetch: Fetch
     tls: str = "implicit"
+    # The client speaks only a form of the mechanism that is too weak to be taken: it is refused, and nothing is deleted.
+    refused: bool = False
 
     def __str__(self) -> str:
         return f"{self.client}-{self.mechanism}-{self.tls}".lower()

@@ -10,7 +10,7 @@ import subprocess
 from ..case import Level, NotApplicable, NotOffered, add
 from ..mechanisms import Scram, answer, begin, encode
 from ..server import Account
-from ..wire import Session
+from ..wire import Reply, Session
 from ..world import World, check
 
 MUST, SHOULD, MAY = Level.MUST, Level.SHOULD, Level.MAY
@@ -121,7 +121,7 @@ def _extension(world: World, digest: str, mechanism: str) -> None:
 
 
 def _malformed(world: World, digest: str, mechanism: str) -> None:
-    account, secret = _account(world, mechanism)
+    account, _ = _account(world, mechanism)
     for first in (
         b"", b"n,,", b"n,,n=", b"n,,n=,r=", b"n,,n=a", b"n,,r=abc", b"x,,n=a,r=b", b"n,n=a,r=b", b"n,,n=a\xff,r=abcdef",
         f"n,,n={account.login},r=".encode(), b"p,,n=a,r=abcdef", b"p=,,n=a,r=abcdef", f"n,,n={account.login}=41,r=abcdef".encode(),
@@ -136,7 +136,6 @@ def _malformed(world: World, digest: str, mechanism: str) -> None:
                 reply = answer(session, b"")
         check(reply.line.startswith(b"-ERR"), f"{first!r}: {reply}")
         session.expect_err("STAT")
-    _ = secret
 
 
 def _authorization(world: World, digest: str, mechanism: str) -> None:
@@ -327,8 +326,6 @@ def _exporter(world: World, digest: str, mechanism: str) -> None:
     try:
         check(session.binding, "s_client told no keying material")
         scram = Scram(digest, account.login, secret, gs2=b"p=tls-exporter,,", binding=session.binding)
-        from ..wire import Reply
-
         reply = Reply(session.command(f"AUTH {mechanism}-PLUS ".encode() + encode(scram.first())))
         check(reply.challenge, f"{reply}")
         scram.read(reply.challenge or b"")
