@@ -101,7 +101,7 @@ def read(client: bytes, server: bytes) -> list[Transaction]:
                 else:
                     stop = client.index(b"\r\n.\r\n", at)
                     content, at = client[at : stop + 2], stop + 5
-                codes = tuple(next(replies) for _ in recipients)
+                codes = tuple([next(replies) for _ in recipients])
                 found.append(Transaction(lhlo, reverse_path, tuple(recipients), content, codes))
     except (StopIteration, ValueError):
         pass  # the session was cut here, or still goes on
