@@ -18,6 +18,8 @@ pub(crate) struct Config {
     pub(crate) ops: Ops,
     pub(crate) shutdown: ShutdownSettings,
     pub(crate) tls: Tls,
+    pub(crate) egress: net::egress::Settings,
+    pub(crate) dns: net::egress::DnsSettings,
     pub(crate) database: PoolSettings,
     pub(crate) object_store: mailstore::StoreSettings,
     pub(crate) mailstore: mailstore::Settings,

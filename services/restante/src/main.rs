@@ -5,6 +5,7 @@ mod cli;
 mod config;
 mod dev;
 mod environment;
+mod issuers;
 mod roles;
 mod serve;
 

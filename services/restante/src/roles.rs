@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use directory::Directory;
 use mail_types::{Clock, Random};
 use mailstore::{Mailstore, Parts};
-use net::{Endpoint, Listener, tls::ServerTls};
+use net::{Endpoint, Listener, egress::Egress, tls::ServerTls};
 use runtime::{
     database::{self, DbRole, Pool},
     ops::{self, Readiness},
@@ -14,7 +14,7 @@ use runtime::{
 };
 use tokio::{net::TcpListener, task::JoinSet};
 
-use crate::{cli::Role, config::Config, environment::Environment};
+use crate::{cli::Role, config::Config, environment::Environment, issuers::Issuers};
 
 /// How long a start waits for a database that is not there yet.
 const START_PATIENCE: Duration = Duration::from_secs(60);
@@ -161,6 +161,8 @@ impl Process {
         mailstore: Mailstore,
         serve: &mut Vec<Serve>,
     ) -> anyhow::Result<()> {
+        let egress = Egress::new(&self.config.egress, &self.config.dns).context("egress")?;
+        let directory = directory.with_issuers(Arc::new(Issuers::new(egress)));
         let server = pop3d::Server::new(
             self.config.pop3.clone(),
             self.tls.clone(),
