@@ -8,7 +8,7 @@ VENV := $(CACHE)/venv/bin
 BINARY := $(CARGO_TARGET_DIR)/debug/restante
 E2E := RESTANTE_BINARY=$(BINARY) $(VENV)/pytest -c tests/pytest.ini tests/e2e
 
-.PHONY: help demo test soak build fmt fmt-check lint deny unit e2e
+.PHONY: help demo test soak faults build fmt fmt-check lint deny unit e2e
 help:
 	@echo 'make demo   run the whole service on a private PostgreSQL and a local directory, with sample mail'
 	@echo 'make test   everything that CI runs'
@@ -35,8 +35,14 @@ test:
 
 soak:
 	@tests/install
-	@$(MAKE) --no-print-directory build
-	$(E2E) --soak -m soak $(ARGS)
+	@$(MAKE) --no-print-directory faults
+	RESTANTE_FAULTS_BINARY=$(CACHE)/restante-faults $(E2E) --soak -m soak $(ARGS)
+
+# The binary with deliberate faults, kept apart; then the one without them again.
+faults:
+	cargo build --locked -p restante --features faults
+	cp $(BINARY) $(CACHE)/restante-faults
+	cargo build --locked -p restante
 
 build:
 	cargo build --locked -p restante

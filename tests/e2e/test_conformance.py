@@ -33,10 +33,8 @@ def test_every_requirement_passes() -> None:
     print(suite("--profile", "restante", "--profile", "dovecot", "--check", table, seconds=590))
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(3600)
-@pytest.mark.skipif(
-    "RESTANTE_FAULTS_BINARY" not in os.environ, reason="needs a binary with the feature `faults`: make faults"
-)
 def test_every_deliberate_fault_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RESTANTE_BINARY", os.environ["RESTANTE_FAULTS_BINARY"])
     print(suite("--faults", seconds=3590))

@@ -20,7 +20,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("net", &["runtime"]),
     ("directory", &["runtime", "sasl"]),
     ("mailstore", &["runtime"]),
-    ("pop3d", &["pop3-proto", "net", "directory", "mailstore", "runtime"]),
+    ("pop3d", &["pop3-proto", "sasl", "net", "directory", "mailstore", "runtime"]),
     ("lmtpd", &["lmtp-proto", "net", "directory", "mailstore", "runtime"]),
     ("admin-api", &["directory", "mailstore", "net", "runtime"]),
     ("worker", &["directory", "mailstore", "net", "runtime"]),
@@ -29,11 +29,14 @@ const ARROWS: [(&str, &[&str]); 15] = [
 ];
 
 /// Who alone may use what comes from outside. `testkit` is in no program, and is left out.
-const KNOWN_BY: [(&str, &[&str]); 5] = [
+const KNOWN_BY: [(&str, &[&str]); 7] = [
     ("sqlx", &["directory", "mailstore", "runtime"]),
     ("object_store", &["mailstore"]),
     ("axum", &["admin-api", "runtime"]),
-    ("rustls", &["net"]),
+    // `directory` asks it one question: whether a client's certificate leads to the tenant's authority.
+    ("rustls", &["net", "directory"]),
+    ("hyper", &["net"]),
+    ("hickory-resolver", &["net"]),
     ("argon2", &["directory"]),
 ];
 

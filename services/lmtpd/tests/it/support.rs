@@ -42,7 +42,10 @@ pub(crate) async fn world(config: Config) -> World {
         let name = DomainName::parse(&format!("{slug}.test")).unwrap();
         let tenant = NewTenant { slug: slug.clone(), name: slug.to_string(), quota: TenantQuota::default(), policy };
         admin.create_tenant(&caller, tenant).await.unwrap();
-        admin.create_domain(&caller, NewDomain { name, tenant: Some(slug), policy: directory::Policy::default() }).await.unwrap();
+        admin
+            .create_domain(&caller, NewDomain { name, tenant: Some(slug), policy: directory::Policy::default() })
+            .await
+            .unwrap();
     }
     for (address, octets) in [
         ("alice@acme.test", None),

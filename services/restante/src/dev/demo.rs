@@ -125,7 +125,8 @@ async fn make_tenant(directory: &Directory, caller: &Caller) -> anyhow::Result<(
         policy: Policy::default(),
     };
     made_before(directory.create_tenant(caller, tenant).await)?;
-    let domain = NewDomain { name: DomainName::parse(DOMAIN)?, tenant: Some(slug), policy: directory::Policy::default() };
+    let domain =
+        NewDomain { name: DomainName::parse(DOMAIN)?, tenant: Some(slug), policy: directory::Policy::default() };
     made_before(directory.create_domain(caller, domain).await)?;
     Ok(())
 }
