@@ -5,7 +5,9 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 export PATH := $(PATH):$(CACHE)/tools/bin
 export PYTHONDONTWRITEBYTECODE := 1
 VENV := $(CACHE)/venv/bin
-BINARY := $(CARGO_TARGET_DIR)/debug/restante
+# The clone's own copy: another clone that builds meanwhile replaces what lies in the shared cache.
+BINARY := $(CURDIR)/target/restante
+KEEP := mkdir -p target && cp -f $(CARGO_TARGET_DIR)/debug/restante
 E2E := RESTANTE_BINARY=$(BINARY) $(VENV)/pytest -c tests/pytest.ini tests/e2e
 
 .PHONY: help demo test soak faults build fmt fmt-check lint deny unit e2e
@@ -20,6 +22,7 @@ help:
 demo:
 	@tests/install demo
 	@cargo build --locked --quiet -p restante
+	@$(KEEP) $(BINARY)
 	@exec $(BINARY) dev --data-dir ./demo-data --demo
 
 test:
@@ -36,16 +39,17 @@ test:
 soak:
 	@tests/install
 	@$(MAKE) --no-print-directory faults
-	RESTANTE_FAULTS_BINARY=$(CACHE)/restante-faults $(E2E) --soak -m soak $(ARGS)
+	RESTANTE_FAULTS_BINARY=$(CURDIR)/target/restante-faults $(E2E) --soak -m soak $(ARGS)
 
 # The binary with deliberate faults, kept apart; then the one without them again.
 faults:
 	cargo build --locked -p restante --features faults
-	cp $(BINARY) $(CACHE)/restante-faults
-	cargo build --locked -p restante
+	@$(KEEP) $(CURDIR)/target/restante-faults
+	@$(MAKE) --no-print-directory build
 
 build:
 	cargo build --locked -p restante
+	@$(KEEP) $(BINARY)
 
 fmt:
 	cargo fmt --all

@@ -34,6 +34,7 @@ def test_every_requirement_passes() -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.only_soak
 @pytest.mark.timeout(3600)
 def test_every_deliberate_fault_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RESTANTE_BINARY", os.environ["RESTANTE_FAULTS_BINARY"])

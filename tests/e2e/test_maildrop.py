@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -140,3 +142,17 @@ def test_commands_after_stls_in_clear_are_not_obeyed(service: Service, tenant: T
     session.login(address, tenant.password)
     assert session.stat() == (0, 0)
     session.quit()
+
+
+def test_stls_never_swallows_the_handshake(service: Service) -> None:
+    """A client that begins its handshake the moment it sees +OK, many times and many at once."""
+
+    def handshake(_: int) -> float:
+        began = time.monotonic()
+        login = service.login("nobody", "")
+        with Pop3(("127.0.0.1", login.pop3_port), tls="stls", context=login.context(), seconds=20) as session:
+            session.quit()
+        return time.monotonic() - began
+
+    with ThreadPoolExecutor(max_workers=12) as pool:
+        assert max(pool.map(handshake, range(400))) < 15
