@@ -143,7 +143,7 @@ def test_listings_agree_with_what_is_received(posted: Posted, tls: str) -> None:
                 assert session.stat() == (len(received), sum(map(len, received)))
                 assert list(listing) == list(unique_ids) == list(range(1, len(received) + 1))
                 assert [listing[number] for number in listing] == [len(message) for message in received]
-                assert len(set(map(octets.guid_of, unique_ids.values()))) == len(received)
+                assert len(set(map(octets.checked_unique_id, unique_ids.values()))) == len(received)
                 seen.add(tuple(unique_ids.values()))
                 session.quit()
         assert len(seen) == 1

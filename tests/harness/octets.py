@@ -1,7 +1,11 @@
-"""What RETR must send for a message given to LMTP, computed from the definition alone (ARCHITECTURE.md, "The octets of a message").
+"""What RETR must send for a message given to LMTP, computed from its definition alone.
 
-Nothing here shares code with Restante: `unstuff` and `mend` are the definition's own sentences, and what only the server
-knows (its host name, the delivery's id, the moment) is checked by pattern.
+The definition: unstuff (only a dot after CRLF); then, left to right, CRLF stays, any other CR or LF becomes CRLF, NUL becomes
+0x80; a text that does not end in CRLF gets it; if no line is empty, one CRLF is appended. Before that stand, unfolded, a
+Return-Path, a Delivered-To (the RCPT address as given) and a Received line.
+
+Nothing here shares code with Restante; what only the server knows (its host name, the delivery's id, the moment) is checked
+by pattern.
 """
 
 from __future__ import annotations
@@ -96,8 +100,8 @@ def difference(expected: bytes, found: bytes) -> str | None:
     )
 
 
-def guid_of(unique_id: str) -> str:
-    """A unique-id is one or more printable ASCII characters, at most 70 (RFC 1939 section 7); raises when it is not."""
+def checked_unique_id(unique_id: str) -> str:
+    """`unique_id` itself when it is one: one or more printable ASCII characters, at most 70 (RFC 1939 section 7); else ValueError."""
     if not re.fullmatch(r"[\x21-\x7e]{1,70}", unique_id):
         raise ValueError(f"no unique-id: {unique_id!r}")
     return unique_id
