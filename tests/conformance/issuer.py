@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import http.server
 import itertools
 import json
@@ -63,10 +62,21 @@ class Issuer:
 
 
 class KeySetServer:
-    """Serves a key set over HTTPS on loopback."""
+    """Serves a key set over HTTPS on loopback, with a certificate that only who is told of it trusts."""
 
-    def __init__(self, key_set: bytes, certificate: Path, key: Path) -> None:
+    def __init__(self, key_set: bytes, directory: Path) -> None:
+        directory.mkdir(parents=True)
+        self.certificate, key = directory / "cert.pem", directory / "key.pem"
+        # No authority's certificate: some do not take one for a server's.
+        _openssl(
+            "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
+            "-keyout", key, "-out", self.certificate, "-subj", "/CN=issuer of the tests",
+            "-addext", "basicConstraints=critical,CA:FALSE", "-addext", "subjectAltName=IP:127.0.0.1",
+        )  # fmt: skip
+
         class Handler(http.server.BaseHTTPRequestHandler):
+            timeout = 15
+
             def do_GET(self) -> None:
                 self.send_response(200)
                 self.send_header("Content-Type", "application/jwk-set+json")
@@ -79,15 +89,15 @@ class KeySetServer:
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate, key)
-        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
-        self.url = f"https://localhost:{self.server.server_address[1]}/keys"
+        context.load_cert_chain(self.certificate, key)
+        # The handshake is the handler's, with the first octet it reads: one that hangs holds nobody else up.
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
+        self.url = f"https://127.0.0.1:{self.server.server_address[1]}/keys"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self.server.shutdown()
-            self.server.server_close()
+        self.server.shutdown()
+        self.server.server_close()
 
 
 class Authority:

@@ -6,7 +6,7 @@ import mailbox
 import shlex
 from functools import partial
 
-from harness.clients import delivery_agent, private, run, stored
+from harness.clients import _UNTIL_PARENT_SLEEPS, delivery_agent, private, run, stored
 
 from .ways import Job, Way
 
@@ -62,7 +62,8 @@ def fetchmail(job: Job, tls: str) -> list[bytes]:
         f'user "{job.user}" password "{job.secret}" {how} sslcertck sslcertfile "{job.certificate}"\n'
         f'nokeep fetchall no rewrite stripcr pass8bits mda "{mda}"\n',
     )
-    run(["fetchmail", "--nodetach", "--nosyslog", "-f", rc], job.directory)
+    # A pid file of its own: without one, root's fetchmails exclude each other.
+    run(["fetchmail", "--nodetach", "--nosyslog", "--pidfile", job.directory / "pid", "-f", rc], job.directory)
     return stored(out)
 
 
@@ -88,7 +89,7 @@ def mpop(job: Job, tls: str) -> list[bytes]:
 
 
 def getmail(job: Job, tls: str) -> list[bytes]:
-    mda, out = delivery_agent(job.directory)
+    mda, out = delivery_agent(job.directory, _UNTIL_PARENT_SLEEPS)
     how = "use_apop = true\n" if job.mechanism == "APOP" else ""
     if tls == "implicit":
         kind, where = "SimplePOP3SSLRetriever", f"port = {job.pop3s}\nca_certs = {job.certificate}\n"

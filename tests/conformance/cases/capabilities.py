@@ -135,13 +135,13 @@ def capa_login_delay(world: World) -> None:
     2449,
     "6.5",
     MUST,
-    "Where an account's LOGIN-DELAY is 5 seconds, a second login at once is answered -ERR [LOGIN-DELAY].",
+    "Where an account's LOGIN-DELAY is 60 seconds, a second login at once is answered -ERR [LOGIN-DELAY].",
 )
 def login_delay_is_enforced(world: World) -> None:
     world.offered("LOGIN-DELAY")
-    account = world.account(1, policy={"login_delay_seconds": 5})
+    account = world.account(1, policy={"login_delay_seconds": 60})
     session = world.login(account)
-    check(session.capabilities().get("LOGIN-DELAY") == ["5"], "CAPA does not list the account's own delay")
+    check(session.capabilities().get("LOGIN-DELAY") == ["60"], "CAPA does not list the account's own delay")
     session.quit()
     session = world.session()
     session.expect_ok(f"USER {account.login}")

@@ -34,17 +34,14 @@ def stls(world: World) -> None:
 def stls_handshakes_never_hang(world: World) -> None:
     _stls(world)
     context = world.server.context()
-    hung = 0
-    for _ in range(400):
+    for number in range(1, 401):
         with Session(world.server.plain, world.trace) as session:
             session.expect_ok("STLS")
-            session.socket.settimeout(3)
             try:
                 session.start_tls(context)
             except TimeoutError:
-                hung += 1
+                raise Violation(f"handshake {number} hung") from None
         world.trace.lines.clear()
-    check(not hung, f"{hung} of 400 handshakes hung")
 
 
 @case(2595, "4", MUST, "After STLS there is no new greeting: the session is in AUTHORIZATION and the client speaks.")
@@ -307,7 +304,6 @@ def close_notify(world: World) -> None:
     assert isinstance(session.socket, ssl.SSLSocket)
     session.socket.suppress_ragged_eofs = False
     session.expect_ok("QUIT")
-    session.socket.settimeout(5)
     try:
         data = session.socket.recv(100)
     except ssl.SSLEOFError:

@@ -1,5 +1,7 @@
 """Restante: `restante dev` in a fresh directory, and two more frontends of the same data with other settings.
 
+Tokens are of an issuer of the suite's own, whose keys Restante fetches over HTTPS from loopback, as an operator can allow it.
+
 The other frontends are `restante serve --role pop3` on the embedded database: one refuses passwords without TLS, one has a
 short inactivity timer.
 """
@@ -22,11 +24,13 @@ from harness.process import Process, wait_until
 from harness.service import Embedded, environment
 
 from ..case import NotApplicable
-from ..issuer import Authority
+from ..issuer import AUDIENCE, ISSUER, Authority, Issuer, KeySetServer
+from ..mechanisms import begin, oauthbearer
 from ..server import Account, Server, Started
+from ..wire import Session, Trace
 
 DOMAIN = "conformance.test"
-SHORT_SECONDS = 2
+SHORT_SECONDS = 4
 
 FRONTEND = """\
 [tls]
@@ -38,6 +42,9 @@ listen = "127.0.0.1:{ops}"
 
 [shutdown]
 grace_seconds = 1
+
+[directory]
+argon2_wait_ms = 30000
 
 [pop3]
 listen = ["127.0.0.1:{pop3}"]
@@ -56,7 +63,7 @@ SETTINGS = {
     "RESTANTE_POP3__MAX_SESSIONS_PER_ACCOUNT": "500",
     "RESTANTE_POP3__LEGACY_MECHANISMS": "true",
     "RESTANTE_POP3__CLIENT_CERTIFICATES": "true",
-    "RESTANTE_POP3__ANNOUNCED_LOGIN_DELAY_SECONDS": "5",
+    "RESTANTE_POP3__ANNOUNCED_LOGIN_DELAY_SECONDS": "60",
     "RESTANTE_POP3__ANNOUNCED_EXPIRE_DAYS": "30",
     # Built without optimisation, a password hash takes long, and many come at once.
     "RESTANTE_DIRECTORY__ARGON2_WAIT_MS": "30000",
@@ -77,6 +84,7 @@ class Restante(Server):
         self.directory = started.directory
         self.embedded = Embedded(started.directory / "restante")
         self.frontends: list[Process] = []
+        self.key_sets: KeySetServer | None = None
         self.numbers = itertools.count(1)
         self.lock = threading.Lock()
 
@@ -97,12 +105,19 @@ class Restante(Server):
         api.create_tenant("conformance")
         api.create_domain(DOMAIN, "conformance")
         self._set_policies()
+        self._show_a_token()
         self.strict = self._frontend("strict", "")
         self.short = self._frontend("short", f"passwords_in_clear = true\nidle_seconds = {SHORT_SECONDS}")
         self.inactivity_seconds = self._default_inactivity()
 
     def _start_dev(self) -> None:
-        self.embedded.start(env={**SETTINGS, **self.started.environment})
+        self.issuer = Issuer(self.directory / "issuer")
+        self.key_sets = KeySetServer(self.issuer.key_set(), self.directory / "key-sets")
+        way_out = {
+            "RESTANTE_EGRESS__ALLOW": '["127.0.0.1/32"]',
+            "SSL_CERT_FILE": str(self.key_sets.certificate),
+        }
+        self.embedded.start(env={**SETTINGS, **way_out, **self.started.environment})
         self.plain = self.embedded.pop3[0]
         self.tls = self.embedded.pop3s[0]
 
@@ -118,6 +133,9 @@ class Restante(Server):
         if self.embedded.process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.embedded.stop()
+        if self.key_sets is not None:
+            self.key_sets.close()
+            self.key_sets = None
 
     def _binary(self) -> Path:
         return Path(self.embedded.command()[0])
@@ -164,14 +182,32 @@ class Restante(Server):
     # --- accounts and mail
 
     def _set_policies(self) -> None:
-        """Of the domain: old clients' mechanisms. Of the tenant: whose certificates are good."""
+        """Of the domain: old clients' mechanisms. Of the tenant: whose certificates and whose tokens are good."""
+        assert self.key_sets is not None
         self.authority = Authority(self.directory / "authority")
+        oauth = {"issuer": ISSUER, "audience": AUDIENCE, "jwks_uri": self.key_sets.url}
         policies = {
             f"/v1/domains/{DOMAIN}": {"legacy_mechanisms": True},
-            "/v1/tenants/conformance": {"client_ca": self.authority.certificate.read_text()},
+            "/v1/tenants/conformance": {"client_ca": self.authority.certificate.read_text(), "oauth": oauth},
         }
         for path, policy in policies.items():
             self.embedded.api.call("PATCH", path, {"policy": policy}, content_type="application/merge-patch+json")
+
+    def _show_a_token(self) -> None:
+        """Has the keys of the issuer fetched before anything else runs: a fetch that takes too long is tried again only after
+        half a minute, and until then no token is good. Whatever else may be wrong is for the cases to see."""
+        account = self.account()
+
+        def looked_at() -> bool:
+            try:
+                with Session(self.tls, Trace(), tls=self.context()) as session:
+                    reply = begin(session, "OAUTHBEARER", oauthbearer(account.login, self.token(account)))
+                return reply.code != "SYS/TEMP"
+            except Exception:
+                return True
+
+        with contextlib.suppress(TimeoutError):
+            wait_until("the issuer's keys are fetched", looked_at, 45, pause=1)
 
     def account(self, password: str | None = None, **wishes: object) -> Account:
         local = str(wishes.get("local_part") or f"user{next(self.numbers)}")
@@ -191,6 +227,9 @@ class Restante(Server):
             f"/v1/accounts/{segment(login)}/app-passwords", {"name": f"device {next(self.numbers)}", **more}
         )
         return issued["secret"]
+
+    def token(self, account: Account, **claims: object) -> str:
+        return self.issuer.token(account.login, **claims)
 
     def client_certificate(self, account: Account) -> tuple[Path, Path]:
         return self.authority.issue(account.login)
