@@ -44,7 +44,7 @@ impl Bodies {
         Self { store, deadline: Duration::from_millis(settings.request_deadline_ms) }
     }
 
-    /// The object's name: a function of the uuid (schema, section C).
+    /// The object's name, a function of the uuid: `v1/seg/YYYYMMDDHH/UUID`, the hour being that of the uuid (UTC).
     pub fn key(segment: SegmentUuid) -> Path {
         Path::from(format!("v1/seg/{}/{segment}", hour(segment)))
     }

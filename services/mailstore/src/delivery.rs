@@ -1,6 +1,6 @@
 //! Delivery: from a mended body and its recipients to committed copies, by group commit.
 //!
-//! The order is the whole point (DESIGN, invariant 1): the segment is durable in the object store first, then one catalog call
+//! The order is the whole point (ARCHITECTURE, invariant 1): the segment is durable in the object store first, then one catalog call
 //! commits its copies, then the sender hears of it. A crash between the two leaves an orphan segment and nothing else.
 //!
 //! While a PUT is in flight deliveries queue; the next PUT takes all of them. An idle server adds no delay, a busy one makes one

@@ -1,6 +1,6 @@
 //! What keeps this process's leases alive: one heartbeat for all its sessions. By the database's clock a frontend that did not
-//! beat for 15 seconds is dead; then its leases are free to take, and it can expunge nothing under them (DESIGN of the
-//! mailstore's leases).
+//! beat for 15 seconds is dead; then its leases are free to take, and it can expunge nothing under them (the
+//! mailstore's rule).
 
 use std::{
     sync::{

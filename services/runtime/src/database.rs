@@ -81,7 +81,7 @@ impl Default for PoolSettings {
 /// a fail-over the broken ones are found.
 const PING_AFTER_IDLE: Duration = Duration::from_secs(1);
 
-/// No transaction anywhere is older (DESIGN section 4).
+/// No transaction anywhere is older.
 const TRANSACTION_TIMEOUT_MS: u64 = 30_000;
 
 /// What went wrong with the database.

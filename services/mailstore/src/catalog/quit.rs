@@ -21,7 +21,7 @@ pub struct SessionRecord {
     pub started: Timestamp,
     /// The client.
     pub address: IpAddr,
-    /// 1 USER/PASS, 2 SASL PLAIN.
+    /// How the client proved itself, by the protocol driver's number: 1 USER/PASS, 2 SASL PLAIN, … 13 APOP.
     pub mechanism: i16,
     /// 0 clear, 1 STLS, 2 implicit TLS.
     pub tls: i16,
