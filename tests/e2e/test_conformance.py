@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from harness import report
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -38,4 +40,7 @@ def test_every_requirement_passes() -> None:
 @pytest.mark.timeout(3600)
 def test_every_deliberate_fault_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RESTANTE_BINARY", os.environ["RESTANTE_FAULTS_BINARY"])
-    print(suite("--faults", seconds=3590))
+    noticed = suite("--faults", seconds=3590)
+    print(noticed)
+    rows = [line.strip("| ").split(" | ") for line in noticed.splitlines() if line.startswith("| ")]
+    report.write(ROOT / "docs" / "soak.md", "deliberate faults of POP3 and the cases that notice them", dict(rows[2:]))
