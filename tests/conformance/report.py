@@ -105,6 +105,16 @@ def markdown(runs: list[Run]) -> str:
     return "\n".join(out) + "\n"
 
 
+def column(table: str, server: int) -> list[tuple[str, ...]]:
+    """Of a table that `markdown` made: every requirement with one server's verdict."""
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| ")]
+    return [
+        (*row[:3], row[3 + server])
+        for row in rows
+        if len(row) > 3 + server and row[2] in {level.value for level in Level}
+    ]
+
+
 def _stable(detail: str) -> str:
     """A detail without what differs from run to run, short enough for a list."""
     detail = re.sub(r"[A-Za-z0-9+/=]{24,}", "…", re.sub(r"user\d+@", "user@", detail))
