@@ -5,6 +5,7 @@ pub(crate) mod cipher;
 pub(crate) mod encode;
 pub mod frame;
 pub(crate) mod keys;
+pub(crate) mod meta;
 pub mod segment;
 
 use std::sync::{Arc, LazyLock};
@@ -17,8 +18,12 @@ use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload};
 use prometheus::{HistogramVec, register_histogram_vec};
 
+use self::segment::{Entry, TRAILER_LEN, Trailer};
 use crate::Error;
 use crate::config::StoreSettings;
+
+/// The first request for a footer: a segment of deliveries has 256 frames at most, so that one request is enough.
+const FOOTER_GUESS: u64 = 256 * segment::ENTRY_LEN as u64 + TRAILER_LEN as u64;
 
 static REQUESTS: LazyLock<HistogramVec> = LazyLock::new(|| {
     #[expect(clippy::expect_used, reason = "the name and labels are constants")]
@@ -96,6 +101,30 @@ impl Bodies {
                 Err(_) => Some((Err(Error::StoreDeadline(deadline)), chunks)),
             }
         })))
+    }
+
+    /// The frames that a segment's footer lists, and the octets of the whole object.
+    pub async fn footer(&self, segment: SegmentUuid) -> Result<(Vec<Entry>, u64), Error> {
+        let key = Self::key(segment);
+        let damaged = |what| Error::Damaged { segment, offset: 0, what };
+        let options = GetOptions { range: Some(GetRange::Suffix(FOOTER_GUESS)), ..GetOptions::default() };
+        let (size, tail) = self
+            .timed("get", async {
+                let result = self.store.get_opts(&key, options).await?;
+                Ok((result.meta.size, result.bytes().await?))
+            })
+            .await?;
+        let trailer = Trailer::decode(&tail).map_err(damaged)?;
+        let (len, before) = (u64::from(trailer.footer_len), size.saturating_sub(TRAILER_LEN as u64));
+        if trailer.footer_offset.checked_add(len) != Some(before) {
+            return Err(damaged("the footer is not where the trailer says"));
+        }
+        let read = (tail.len() as u64).checked_sub(len + TRAILER_LEN as u64);
+        let footer = match read.and_then(|at| usize::try_from(at).ok()) {
+            Some(at) => tail.slice(at..tail.len() - TRAILER_LEN),
+            None => self.get_whole(segment, trailer.footer_offset, len).await?,
+        };
+        Ok((trailer.entries(&footer).map_err(damaged)?, size))
     }
 
     /// Deletes a segment; one that is not there counts as deleted.

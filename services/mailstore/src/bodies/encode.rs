@@ -7,6 +7,7 @@ use mail_types::{Guid, TenantId};
 
 use super::cipher::{DataKey, Forged, PartCipher, PartName};
 use super::frame::{Codec, FrameHeader, Stored, stored};
+use super::meta::Meta;
 
 /// Parts shorter than this are not worth a compressor's frame.
 const COMPRESS_FROM: usize = 256;
@@ -15,14 +16,14 @@ const LEVEL: i32 = 3;
 
 /// A frame to be made.
 #[derive(Debug)]
-pub(crate) struct Plain {
+pub(crate) struct Plain<'a> {
     pub(crate) traits: u16,
     pub(crate) tenant: TenantId,
     pub(crate) guid: Guid,
     pub(crate) body_lines: u32,
     pub(crate) head: Vec<Bytes>,
     pub(crate) body: Vec<Bytes>,
-    pub(crate) meta: Vec<u8>,
+    pub(crate) meta: Meta<'a>,
     /// Two salts: the frame's, and META's own.
     pub(crate) salt: [u8; 16],
     pub(crate) meta_salt: [u8; 16],
@@ -36,7 +37,7 @@ pub(crate) struct Encoded {
 }
 
 /// Makes the frame under a tenant's key.
-pub(crate) fn encode(plain: Plain, key_version: u32, key: &DataKey) -> Result<Encoded, Forged> {
+pub(crate) fn encode(plain: Plain<'_>, key_version: u32, key: &DataKey) -> Result<Encoded, Forged> {
     let octets = |pieces: &[Bytes]| u32::try_from(pieces.iter().map(Bytes::len).sum::<usize>()).unwrap_or(u32::MAX);
     let (head_octets, body_octets) = (octets(&plain.head), octets(&plain.body));
     let (head_codec, head) = compress(plain.head);
@@ -57,8 +58,7 @@ pub(crate) fn encode(plain: Plain, key_version: u32, key: &DataKey) -> Result<En
         body: Stored::default(),
     };
     let fixed = header.fixed();
-    let mut meta = vec![Bytes::copy_from_slice(&plain.meta_salt)];
-    meta.extend(PartCipher::new(key, &plain.meta_salt, &fixed, PartName::Meta)?.seal(&[plain.meta.into()])?);
+    let meta = plain.meta.seal(key, plain.meta_salt, &fixed)?;
     let head = PartCipher::new(key, &plain.salt, &fixed, PartName::Head)?.seal(&head)?;
     let body = PartCipher::new(key, &plain.salt, &fixed, PartName::Body)?.seal(&body)?;
     (header.meta, header.head, header.body) = (stored(&meta), stored(&head), stored(&body));

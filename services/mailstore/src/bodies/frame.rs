@@ -21,8 +21,7 @@
 //! one key must never see two texts. A reader that meets a cipher or codec it does not know says so instead of sending noise.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use ciborium::Value;
-use mail_types::{AccountId, Guid, TenantId};
+use mail_types::{Guid, TenantId};
 
 /// Octets of a frame's header.
 pub const HEADER_LEN: usize = 96;
@@ -180,65 +179,6 @@ fn array_at<const N: usize>(octets: &[u8; HEADER_LEN], at: usize) -> [u8; N] {
         array.copy_from_slice(slice);
     }
     array
-}
-
-/// META: what it takes to rebuild the catalog from the bucket. CBOR (RFC 8949) with integer keys.
-#[derive(Debug)]
-pub struct Meta<'a> {
-    /// 1: SHA-256 of HEAD and BODY.
-    pub sha256: [u8; 32],
-    /// 2: when it was received, milliseconds.
-    pub received_ms: u64,
-    /// 3: the envelope's sender.
-    pub sender: &'a str,
-    /// 4: how it came: `LMTP`, `LMTPS`, `HTTP`.
-    pub source: &'a str,
-    /// 5: the copies.
-    pub copies: Vec<MetaCopy<'a>>,
-    /// 6: SHA-256 of the message as it came, mended, before our headers.
-    pub sha256_received: [u8; 32],
-}
-
-/// One copy in META.
-#[derive(Debug)]
-pub struct MetaCopy<'a> {
-    /// Its ordinal in the segment.
-    pub ordinal: u32,
-    /// Whose maildrop.
-    pub account: AccountId,
-    /// The RCPT address as given.
-    pub address: &'a str,
-    /// The copy's own first lines, where the frame is shared.
-    pub prefix: Option<&'a str>,
-}
-
-impl Meta<'_> {
-    /// As CBOR.
-    pub fn encode(&self) -> Vec<u8> {
-        let text = |text: Option<&str>| text.map_or(Value::Null, |t| Value::Text(t.to_owned()));
-        let copies = self.copies.iter().map(|copy| {
-            Value::Array(vec![
-                Value::from(copy.ordinal),
-                Value::from(copy.account.0),
-                text(Some(copy.address)),
-                text(copy.prefix),
-                Value::Null,
-                Value::Null,
-            ])
-        });
-        let map = Value::Map(vec![
-            (1.into(), Value::Bytes(self.sha256.to_vec())),
-            (2.into(), self.received_ms.into()),
-            (3.into(), text(Some(self.sender))),
-            (4.into(), text(Some(self.source))),
-            (5.into(), Value::Array(copies.collect())),
-            (6.into(), Value::Bytes(self.sha256_received.to_vec())),
-        ]);
-        let mut out = Vec::with_capacity(256);
-        #[expect(clippy::expect_used, reason = "writing to a Vec cannot fail, and every value above has a CBOR form")]
-        ciborium::into_writer(&map, &mut out).expect("CBOR into memory");
-        out
-    }
 }
 
 /// Length and checksum of a part that lies in several pieces.

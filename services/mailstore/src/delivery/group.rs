@@ -10,8 +10,8 @@ use tokio::sync::oneshot;
 
 use super::{Delivery, DeliveryVerdict, Queued, Recipient, Target};
 use crate::bodies::encode::{Encoded, Plain, encode};
-use crate::bodies::frame::{Meta, MetaCopy};
 use crate::bodies::keys::{Keys, TenantKey};
+use crate::bodies::meta::{Meta, MetaCopy};
 use crate::bodies::segment::SegmentBuilder;
 use crate::catalog::deliver::Copy;
 use crate::mend::traits;
@@ -156,15 +156,17 @@ impl Making<'_> {
             let meta = Meta {
                 sha256: digest(head.iter().chain(&body)),
                 received_ms: self.now.unix_ms(),
-                sender: delivery.reverse_path.as_str(),
-                source: delivery.source,
+                sender: delivery.reverse_path.as_str().to_owned().into(),
+                source: delivery.source.into(),
                 copies: planned
                     .iter()
                     .map(|(ordinal, _, recipient, account, prefix)| MetaCopy {
                         ordinal: *ordinal,
                         account: *account,
-                        address: &recipient.given,
-                        prefix: prefix.as_deref(),
+                        address: recipient.given.clone().into(),
+                        prefix: prefix.clone().map(Into::into),
+                        legacy_id: None,
+                        uid: None,
                     })
                     .collect(),
                 sha256_received: delivery.body.sha256,
@@ -175,7 +177,7 @@ impl Making<'_> {
                 tenant,
                 guid: self.segment.guid(first_ordinal).ok_or("too many copies")?,
                 body_lines: u32::try_from(shape.body_lines).map_err(|_| "too many lines")?,
-                meta: meta.encode(),
+                meta,
                 head,
                 body,
                 salt: self.random.octets16(),
@@ -210,7 +212,7 @@ impl Making<'_> {
 const BLOCKING_FROM: usize = 256 * 1024;
 
 /// Compresses and encrypts, large messages beside the reactor.
-async fn seal(plain: Plain, key: TenantKey) -> Result<Encoded, &'static str> {
+async fn seal(plain: Plain<'static>, key: TenantKey) -> Result<Encoded, &'static str> {
     let octets: usize = plain.body.iter().map(Bytes::len).sum();
     let work = move || encode(plain, key.version, &key.key).map_err(|_| "the message cannot be encrypted");
     if octets < BLOCKING_FROM {
