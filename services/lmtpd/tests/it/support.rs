@@ -94,6 +94,7 @@ async fn directory(database: &TestDatabase, role: DbRole) -> Directory {
 async fn mailstore(database: &TestDatabase, role: DbRole, store: &FaultyStore) -> Mailstore {
     let settings = mailstore::Settings::default();
     let memory = settings.memory_budget();
+    let frames = settings.frame_cache(false);
     let parts = Parts {
         pool: database.pool(role).await,
         role,
@@ -101,6 +102,7 @@ async fn mailstore(database: &TestDatabase, role: DbRole, store: &FaultyStore) -
         store_settings: StoreSettings::default(),
         settings,
         memory,
+        frames,
         master: master_keys(),
         clock: Arc::new(FakeClock::default()),
         random: Arc::new(SystemRandom),

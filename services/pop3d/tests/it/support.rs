@@ -146,6 +146,7 @@ fn directory(pool: Pool, clock: &FakeClock) -> Directory {
 async fn mailstore(pool: Pool, role: DbRole, store: &FaultyStore, clock: &FakeClock) -> Mailstore {
     let settings = mailstore::Settings::default();
     let memory = settings.memory_budget();
+    let frames = settings.frame_cache(false);
     let parts = Parts {
         pool,
         role,
@@ -153,6 +154,7 @@ async fn mailstore(pool: Pool, role: DbRole, store: &FaultyStore, clock: &FakeCl
         store_settings: StoreSettings::default(),
         settings,
         memory,
+        frames,
         master: master_keys(),
         clock: Arc::new(clock.clone()),
         random: Arc::new(SystemRandom),
@@ -189,9 +191,9 @@ impl World {
         let Resolution::Known(targets) = self.lmtp_directory.resolve(&address, None).await.unwrap() else {
             panic!("no Alice")
         };
-        let targets =
+        let targets: Vec<Target> =
             targets.into_iter().map(|target| Target { tenant: target.tenant, account: target.account }).collect();
-        let mut incoming = self.lmtp.incoming(u64::MAX);
+        let mut incoming = self.lmtp.incoming(targets.first().unwrap().tenant, u64::MAX);
         incoming.write(text).await.unwrap();
         let delivery = Delivery {
             reverse_path: ReversePath::default(),
