@@ -6,7 +6,7 @@ use directory::{
     AccountQuota, Caller, Directory, LoginOutcome, NewAccount, NewDomain, NewTenant, OverQuota, Policy, TenantQuota,
 };
 use lmtpd::{Config, Server};
-use mail_types::{Address, DomainName, Secret, SystemRandom, TenantSlug};
+use mail_types::{Address, DomainName, Secret, SystemClock, SystemRandom, TenantSlug};
 use mailstore::{Mailstore, Part, Parts, StoreSettings, open_store};
 use net::{Endpoint, Listener, tls::ServerTls};
 use runtime::{database::DbRole, keys::MasterKeys, shutdown::Shutdown};
@@ -104,7 +104,8 @@ async fn mailstore(database: &TestDatabase, role: DbRole, store: &FaultyStore) -
         memory,
         frames,
         master: master_keys(),
-        clock: Arc::new(FakeClock::default()),
+        // The database refuses segments that claim to be of another day.
+        clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
     };
     Mailstore::open(parts).await.unwrap()

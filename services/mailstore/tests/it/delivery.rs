@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use mail_types::SystemClock;
+use mail_types::{Clock, SystemClock, Timestamp};
 use mailstore::{DeliveryVerdict, Part, Settings, Target};
 use testkit::{Fault, Operation};
 use tokio::task::JoinSet;
@@ -404,4 +404,29 @@ async fn a_tenant_without_a_usable_key_holds_up_nobody_else() {
     assert_eq!(erased, [DeliveryVerdict::Unavailable]);
     assert!(is_stored(&other[0]));
     assert_eq!(world.read_all(alice).await.len(), 2);
+}
+
+/// The time of day, late by so many hours.
+#[derive(Debug)]
+struct Late(u64);
+
+impl Clock for Late {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix_ms(SystemClock.now().unix_ms() - self.0 * 3_600_000)
+    }
+
+    fn monotonic(&self) -> std::time::Instant {
+        SystemClock.monotonic()
+    }
+}
+
+#[tokio::test]
+async fn a_commit_half_a_day_after_its_segment_was_named_is_refused() {
+    for (hours, stored) in [(11, true), (13, false)] {
+        let world = World::with(Settings::default(), Arc::new(Late(hours))).await;
+        let alice = world.account("a", None).await;
+        let [verdict] = &world.deliver(b"x", &[("alice@a.test", &[alice])]).await[..] else { panic!("one verdict") };
+        assert_eq!(is_stored(verdict), stored, "{hours} hours: {verdict:?}");
+        assert_eq!(world.count("SELECT count(*) FROM restante.messages").await, i64::from(stored));
+    }
 }

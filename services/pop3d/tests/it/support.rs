@@ -6,7 +6,7 @@ use directory::{
     AccountQuota, Caller, Directory, NewAccount, NewAppPassword, NewDomain, NewTenant, Policy, Resolution, Scope,
     TenantQuota,
 };
-use mail_types::{Address, DomainName, ReversePath, Secret, SystemRandom, TenantSlug};
+use mail_types::{Address, DomainName, ReversePath, Secret, SystemClock, SystemRandom, TenantSlug};
 use mailstore::{Delivery, DeliveryVerdict, Mailstore, Parts, Recipient, StoreSettings, Target, open_store};
 use net::{Endpoint, Listener, tls::ServerTls};
 use pop3d::{Config, Mode, Server};
@@ -69,7 +69,8 @@ fn caller() -> Caller {
 
 /// The same under a tenant's policy.
 pub(crate) async fn world_with(config: Config, policy: Policy) -> World {
-    let clock = FakeClock::default();
+    // The database's clock goes on: it refuses what claims to be of another day.
+    let clock = FakeClock::at(SystemClock.now());
     let directory = |pool| directory(pool, &clock);
     let mailstore = async |pool, role, store: &FaultyStore| mailstore(pool, role, store, &clock).await;
     let database = testkit::database().await;
