@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, net::IpAddr, time::Instant};
 
 use lmtp_proto::{DeliveryReply, Envelope, Refusal};
+use mail_types::TenantId;
 use mailstore::{Delivery, DeliveryVerdict, Incoming, IncomingError, Recipient, received_line};
 
 use crate::{Shared, metrics};
@@ -28,7 +29,9 @@ pub(crate) struct Transaction {
 
 impl Transaction {
     pub(crate) fn begin(shared: &Shared, id: String, origin: Origin, envelope: Envelope<Recipient>) -> Self {
-        let incoming = Ok(shared.mailstore.incoming(shared.config.max_message_octets));
+        // The envelope of a message on its way in has a recipient, and that one an account.
+        let tenant = envelope.recipients.iter().flat_map(|r| &r.targets).map(|target| target.tenant).next();
+        let incoming = Ok(shared.mailstore.incoming(tenant.unwrap_or(TenantId(0)), shared.config.max_message_octets));
         Self { id, origin, envelope, incoming, octets: 0 }
     }
 

@@ -15,7 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::bodies::Bodies;
 use crate::bodies::keys::Keys;
-use crate::cache::Frames;
+use crate::cache::FrameCache;
 use crate::config::ReadAheadSettings;
 use crate::read::{BodyReader, Part, Source};
 use crate::snapshot::{Message, Snapshot};
@@ -41,7 +41,7 @@ const UNIT: u64 = 4096;
 pub(crate) struct Shared {
     pub(crate) bodies: Bodies,
     pub(crate) keys: Keys,
-    pub(crate) frames: Frames,
+    pub(crate) frames: FrameCache,
     pub(crate) settings: ReadAheadSettings,
     /// Of `settings.process_octets`.
     pub(crate) budget: Arc<Semaphore>,

@@ -37,6 +37,10 @@ pub struct Settings {
     pub memory_octets: u64,
     /// How long a body waits for memory, milliseconds.
     pub memory_wait_ms: u64,
+    /// Groups of messages on their way to the store at the same time, where one is slow.
+    pub puts_in_flight: usize,
+    /// A PUT that takes three times as long as usual no longer holds the next one back, but never before this, milliseconds.
+    pub slow_put_ms: u64,
     /// A segment is closed at this many octets.
     pub segment_octets: u64,
     /// A segment is closed at this many copies.
@@ -80,6 +84,8 @@ impl Default for Settings {
         Self {
             memory_octets: 256 * 1024 * 1024,
             memory_wait_ms: 10_000,
+            puts_in_flight: 4,
+            slow_put_ms: 50,
             segment_octets: 4 * 1024 * 1024,
             segment_copies: 256,
             large_octets: 1024 * 1024,

@@ -3,33 +3,27 @@
 //! The order is the whole point (ARCHITECTURE, invariant 1): the segment is durable in the object store first, then one catalog call
 //! commits its copies, then the sender hears of it. A crash between the two leaves an orphan segment and nothing else.
 //!
-//! While a PUT is in flight deliveries queue; the next PUT takes all of them. An idle server adds no delay, a busy one makes one
-//! PUT and one commit for many messages. Messages over a limit go by themselves, beside the queue.
+//! While a PUT is in flight deliveries queue; the next PUT takes all of them, the tenants in turn. An idle server adds no delay, a
+//! busy one makes one PUT and one commit for many messages. A slow PUT does not hold the next one back. Messages over a limit go
+//! by themselves, beside the queue.
 
 mod commit;
 mod group;
+mod pipeline;
+mod queue;
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use mail_types::{AccountId, Clock, Random, ReversePath, SegmentUuid, TenantId, UniqueId};
-use prometheus::{Histogram, register_histogram};
 use runtime::database::{DbRole, Pool};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use runtime::fail_point;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::bodies::Bodies;
 use crate::bodies::keys::Keys;
+use crate::cache::FrameCache;
 use crate::config::Settings;
 use crate::incoming::Body;
-
-#[expect(clippy::expect_used, reason = "names are constants")]
-static GROUP: LazyLock<Histogram> = LazyLock::new(|| {
-    register_histogram!(
-        "restante_delivery_group_messages",
-        "Messages that one segment took",
-        vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0]
-    )
-    .expect("a well-formed metric")
-});
 
 /// A message accepted for delivery.
 #[derive(Debug)]
@@ -44,6 +38,13 @@ pub struct Delivery {
     pub recipients: Vec<Recipient>,
     /// What they get.
     pub body: Body,
+}
+
+impl Delivery {
+    /// Whose it is: its first recipient's.
+    fn tenant(&self) -> Option<TenantId> {
+        self.recipients.iter().flat_map(|r| &r.targets).map(|t| t.tenant).next()
+    }
 }
 
 /// A recipient, resolved.
@@ -96,7 +97,6 @@ pub(crate) struct Queued {
 /// Takes deliveries; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Deliverer {
-    engine: Arc<Engine>,
     queue: mpsc::Sender<Queued>,
 }
 
@@ -110,59 +110,27 @@ pub(crate) struct Engine {
     pub(crate) random: Arc<dyn Random>,
     pub(crate) incarnation: u128,
     pub(crate) keys: Keys,
-    pub(crate) large: Semaphore,
+    /// Filled by what is delivered, where the process also serves it.
+    pub(crate) frames: FrameCache,
 }
 
 impl Deliverer {
     pub(crate) fn start(engine: Engine) -> Self {
-        let engine = Arc::new(engine);
         // The queue needs no other bound than the memory of the bodies in it, which is counted; the channel's is only a shape.
-        let (queue, waiting) = mpsc::channel(4096);
-        tokio::spawn(run(engine.clone(), waiting));
-        Self { engine, queue }
+        let (queue, arriving) = mpsc::channel(4096);
+        tokio::spawn(pipeline::run(Arc::new(engine), arriving));
+        Self { queue }
     }
 
     /// Delivers; the verdicts are in the order of the recipients. Once called it runs to its end even if the caller goes away.
     pub(crate) async fn deliver(&self, delivery: Delivery) -> Vec<DeliveryVerdict> {
         let recipients = delivery.recipients.len();
         let (answer, verdicts) = oneshot::channel();
-        let queued = Queued { delivery, answer };
-        if queued.delivery.body.octets() > self.engine.settings.large_octets {
-            let engine = self.engine.clone();
-            tokio::spawn(async move {
-                // The semaphore is never closed.
-                let _turn = engine.large.acquire().await;
-                if let Some(placed) = engine.write(vec![queued]).await {
-                    engine.commit(placed).await;
-                }
-            });
-        } else if self.queue.send(queued).await.is_err() {
+        if self.queue.send(Queued { delivery, answer }).await.is_err() {
             tracing::error!("the delivery queue has ended");
         }
         // A dropped answer means that the task that owed it died; what it did is not known.
         verdicts.await.unwrap_or_else(|_| vec![DeliveryVerdict::Unavailable; recipients])
-    }
-}
-
-/// Makes groups: what queued while the last PUT was in flight.
-async fn run(engine: Arc<Engine>, mut waiting: mpsc::Receiver<Queued>) {
-    while let Some(first) = waiting.recv().await {
-        let (mut octets, mut copies) = (0, 0);
-        let mut group = Vec::new();
-        let mut next = Some(first);
-        while let Some(queued) = next {
-            octets += queued.delivery.body.octets();
-            copies += queued.delivery.recipients.iter().map(|r| r.targets.len()).sum::<usize>();
-            group.push(queued);
-            let full = octets >= engine.settings.segment_octets || copies >= engine.settings.segment_copies;
-            next = if full { None } else { waiting.try_recv().ok() };
-        }
-        GROUP.observe(group.len() as f64);
-        if let Some(placed) = engine.write(group).await {
-            // Beside the next PUT: a maildrop that is busy holds up nobody else.
-            let engine = engine.clone();
-            tokio::spawn(async move { engine.commit(placed).await });
-        }
     }
 }
 
@@ -178,8 +146,16 @@ impl Engine {
             random: self.random.as_ref(),
             keys: &self.keys,
         };
-        let (pieces, placed) = making.build(group).await?;
-        match self.bodies.put(segment, pieces).await {
+        // The memory of the bodies stays taken until what was made of them has gone up.
+        let group::Built { pieces, placed, memory } = making.build(group).await?;
+        fail_point::reach("deliver.before_put").await;
+        let stored = self.bodies.put(segment, pieces.clone()).await;
+        if stored.is_ok() {
+            self.frames.delivered(segment, placed.copies.iter().map(|copy| copy.place), &pieces);
+        }
+        drop((pieces, memory));
+        fail_point::reach("deliver.after_put").await;
+        match stored {
             Ok(()) => Some(placed),
             Err(error) => {
                 tracing::warn!(%segment, kind = error.kind(), %error, "a segment could not be stored");

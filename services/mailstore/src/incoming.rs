@@ -3,13 +3,16 @@
 //! Memory is taken chunk by chunk. A body that finds none waits, which holds its sender back; after a while it is refused for
 //! now (452), so that bodies that wait for each other cannot wait for ever.
 
-use std::sync::{Arc, LazyLock};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use mail_types::TenantId;
 use prometheus::{IntCounter, IntGauge, register_int_counter, register_int_gauge};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 
 use crate::mend::{Mender, Shape};
 
@@ -30,39 +33,100 @@ const UNIT: usize = 4096;
 const FIRST_CHUNK: usize = 4 * UNIT;
 const LATER_CHUNK: usize = 16 * UNIT;
 
-/// The process's memory for bodies in flight.
+/// How many times what is left free a tenant may hold.
+const SHARE: usize = 3;
+
+/// The process's memory for bodies in flight, shared out between tenants; clones are the same budget.
+///
+/// A tenant gets no more than three times what it leaves free: alone it gets three quarters, with others as active as itself an
+/// equal share, and whoever comes next finds room, however much the others send. (A dynamic threshold, as switches share out their
+/// buffers.)
 #[derive(Debug, Clone)]
 pub struct MemoryBudget {
-    permits: Arc<Semaphore>,
+    shared: Arc<Shared>,
     wait: Duration,
+}
+
+#[derive(Debug)]
+struct Shared {
+    units: usize,
+    held: Mutex<Held>,
+    given_back: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    all: usize,
+    by_tenant: HashMap<TenantId, usize>,
 }
 
 impl MemoryBudget {
     /// A budget of so many octets; a body waits at most `wait` for its next chunk.
     pub fn new(octets: u64, wait: Duration) -> Self {
         let units = usize::try_from(octets).unwrap_or(usize::MAX) / UNIT;
-        Self { permits: Arc::new(Semaphore::new(units.clamp(LATER_CHUNK / UNIT, Semaphore::MAX_PERMITS))), wait }
+        // Room for two tenants at least, each with a chunk.
+        let units = units.max(4 * LATER_CHUNK / UNIT);
+        Self { shared: Arc::new(Shared { units, held: Mutex::default(), given_back: Notify::new() }), wait }
     }
 
-    async fn take(&self, octets: usize) -> Option<Permit> {
-        let units = u32::try_from(octets / UNIT).ok()?;
-        let permit =
-            tokio::time::timeout(self.wait, self.permits.clone().acquire_many_owned(units)).await.ok()?.ok()?;
-        IN_USE.add(i64::from(units) * UNIT as i64);
-        Some(Permit { _permit: permit, octets: i64::from(units) * UNIT as i64 })
+    async fn take(&self, tenant: TenantId, octets: usize) -> Option<Permit> {
+        let units = octets / UNIT;
+        let granted = async {
+            loop {
+                // From before the attempt, so that what is given back meanwhile is not missed.
+                let mut given_back = std::pin::pin!(self.shared.given_back.notified());
+                given_back.as_mut().enable();
+                if self.shared.grant(tenant, units) {
+                    return;
+                }
+                given_back.await;
+            }
+        };
+        tokio::time::timeout(self.wait, granted).await.ok()?;
+        IN_USE.add(i64::try_from(units * UNIT).unwrap_or(i64::MAX));
+        Some(Permit { shared: self.shared.clone(), tenant, units })
+    }
+}
+
+impl Shared {
+    fn grant(&self, tenant: TenantId, units: usize) -> bool {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(left) = self.units.checked_sub(held.all + units) else { return false };
+        let own = held.by_tenant.get(&tenant).copied().unwrap_or(0) + units;
+        if own > left * SHARE {
+            return false;
+        }
+        held.all += units;
+        held.by_tenant.insert(tenant, own);
+        true
+    }
+
+    fn give_back(&self, tenant: TenantId, units: usize) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.all = held.all.saturating_sub(units);
+        if let Entry::Occupied(mut own) = held.by_tenant.entry(tenant) {
+            *own.get_mut() = own.get().saturating_sub(units);
+            if *own.get() == 0 {
+                own.remove();
+            }
+        }
+        drop(held);
+        self.given_back.notify_waiters();
     }
 }
 
 /// Memory taken from the budget; given back when dropped.
 #[derive(Debug)]
-struct Permit {
-    _permit: OwnedSemaphorePermit,
-    octets: i64,
+pub(crate) struct Permit {
+    shared: Arc<Shared>,
+    tenant: TenantId,
+    units: usize,
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        IN_USE.sub(self.octets);
+        IN_USE.sub(i64::try_from(self.units * UNIT).unwrap_or(i64::MAX));
+        self.shared.give_back(self.tenant, self.units);
     }
 }
 
@@ -81,6 +145,7 @@ pub enum IncomingError {
 #[derive(Debug)]
 pub struct Incoming {
     budget: MemoryBudget,
+    tenant: TenantId,
     left: u64,
     mender: Mender,
     sha256: Sha256,
@@ -92,9 +157,10 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    pub(crate) fn new(budget: MemoryBudget, max_octets: u64) -> Self {
+    pub(crate) fn new(budget: MemoryBudget, tenant: TenantId, max_octets: u64) -> Self {
         Self {
             budget,
+            tenant,
             left: max_octets,
             mender: Mender::default(),
             sha256: Sha256::new(),
@@ -128,7 +194,7 @@ impl Incoming {
 
     async fn next_chunk(&mut self) -> Result<(), IncomingError> {
         let size = if self.permits.is_empty() { FIRST_CHUNK } else { LATER_CHUNK };
-        let Some(permit) = self.budget.take(size).await else {
+        let Some(permit) = self.budget.take(self.tenant, size).await else {
             REFUSED.inc();
             return Err(IncomingError::OutOfMemory);
         };
@@ -148,7 +214,7 @@ impl Incoming {
         let shape = self.mender.finish(&mut self.filling);
         self.sha256.update(self.filling.get(before..).unwrap_or_default());
         self.full.push(self.filling.freeze());
-        Body { pieces: self.full, shape, sha256: self.sha256.finalize().into(), _permits: self.permits }
+        Body { pieces: self.full, shape, sha256: self.sha256.finalize().into(), permits: self.permits }
     }
 }
 
@@ -158,13 +224,18 @@ pub struct Body {
     pub(crate) pieces: Vec<Bytes>,
     pub(crate) shape: Shape,
     pub(crate) sha256: [u8; 32],
-    _permits: Vec<Permit>,
+    permits: Vec<Permit>,
 }
 
 impl Body {
     /// Octets, mended, before trace headers.
     pub fn octets(&self) -> u64 {
         self.shape.octets
+    }
+
+    /// Its share of the budget, without its octets.
+    pub(crate) fn into_memory(self) -> Vec<Permit> {
+        self.permits
     }
 
     /// HEAD and BODY, cut after the first empty line, without copying.
@@ -196,7 +267,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_is_mended_and_cut_across_chunks() {
         let text = format!("Subject: x\n\n{}", "0123456789abcde\n".repeat(20_000));
-        let mut incoming = Incoming::new(budget(16 << 20), 1 << 20);
+        let mut incoming = Incoming::new(budget(16 << 20), TenantId(1), 1 << 20);
         for part in text.as_bytes().chunks(1000) {
             incoming.write(part).await.unwrap();
         }
@@ -211,34 +282,72 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_over_the_limit_is_refused() {
-        let mut incoming = Incoming::new(budget(16 << 20), 10);
+        let mut incoming = Incoming::new(budget(16 << 20), TenantId(1), 10);
         assert_eq!(incoming.write(b"0123456789").await, Ok(()));
         assert_eq!(incoming.write(b"x").await, Err(IncomingError::TooLarge));
     }
 
+    /// One body after another, each with its first chunk, until there is no memory.
+    async fn fill(budget: &MemoryBudget, tenant: TenantId) -> Vec<Incoming> {
+        let mut bodies = Vec::new();
+        loop {
+            let mut body = Incoming::new(budget.clone(), tenant, 1 << 30);
+            match body.write(b"x").await {
+                Ok(()) => bodies.push(body),
+                Err(error) => {
+                    assert_eq!(error, IncomingError::OutOfMemory);
+                    return bodies;
+                }
+            }
+        }
+    }
+
     #[tokio::test]
     async fn memory_is_bounded_and_comes_back() {
-        let budget = budget(LATER_CHUNK as u64);
-        let mut first = Incoming::new(budget.clone(), 1 << 30);
-        first.write(&[b'x'; 100]).await.unwrap();
-        let mut second = Incoming::new(budget.clone(), 1 << 30);
-        for _ in 0..3 {
-            Incoming::new(budget.clone(), 1 << 30).write(b"x").await.unwrap();
+        let budget = budget(16 * FIRST_CHUNK as u64);
+        let held = fill(&budget, TenantId(1)).await;
+        assert_eq!(held.len(), 12, "alone, a tenant gets three quarters");
+        let others = fill(&budget, TenantId(2)).await;
+        assert_eq!(others.len(), 3, "three quarters of what is left");
+        drop(others);
+        assert_eq!(fill(&budget, TenantId(1)).await.len(), 0);
+        drop(held);
+        assert_eq!(fill(&budget, TenantId(2)).await.len(), 12);
+    }
+
+    #[tokio::test]
+    async fn tenants_that_send_much_leave_room_for_one_that_comes_later() {
+        let budget = budget(640 * FIRST_CHUNK as u64);
+        let mut held = Vec::new();
+        for tenant in 1..=3 {
+            held.push(fill(&budget, TenantId(tenant)).await);
         }
-        let mut hold: Vec<Incoming> = Vec::new();
-        for _ in 0..3 {
-            let mut one = Incoming::new(budget.clone(), 1 << 30);
-            one.write(b"x").await.unwrap();
-            hold.push(one);
+        let mut later = Incoming::new(budget.clone(), TenantId(4), 1 << 30);
+        assert_eq!(later.write(b"x").await, Ok(()), "{:?}", held.iter().map(Vec::len).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_memory_gets_what_is_given_back() {
+        let budget = MemoryBudget::new(4 * LATER_CHUNK as u64, Duration::from_secs(3_600));
+        let mut first = Vec::new();
+        for _ in 0..12 {
+            let mut body = Incoming::new(budget.clone(), TenantId(1), 1 << 30);
+            body.write(b"x").await.unwrap();
+            first.push(body);
         }
-        assert_eq!(second.write(b"x").await, Err(IncomingError::OutOfMemory));
-        drop(hold);
-        assert_eq!(second.write(b"x").await, Ok(()));
+        let waiting = tokio::spawn(async move {
+            let mut body = Incoming::new(budget, TenantId(1), 1 << 30);
+            body.write(b"x").await
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        first.pop();
+        assert_eq!(waiting.await.unwrap(), Ok(()));
     }
 
     #[tokio::test]
     async fn an_empty_message_is_one_empty_line() {
-        let body = Incoming::new(budget(1 << 20), 10).finish();
+        let body = Incoming::new(budget(1 << 20), TenantId(1), 10).finish();
         let (head, rest) = body.cut();
         assert_eq!((head.concat(), rest.concat()), (b"\r\n".to_vec(), Vec::new()));
     }

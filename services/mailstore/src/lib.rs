@@ -29,11 +29,11 @@ use object_store::ObjectStore;
 use runtime::database::{DbRole, Pool};
 use runtime::keys::MasterKeys;
 use sqlx::Row as _;
-use tokio::sync::Semaphore;
 
 use bodies::keys::Keys;
 
 pub use ahead::SessionReader;
+pub use cache::FrameCache;
 pub use catalog::lease::{DeviceView, Fence, Frontend};
 pub use catalog::maildrop::Listed;
 pub use catalog::quit::{DeviceChange, SessionOutcome, SessionRecord, Update};
@@ -81,6 +81,8 @@ pub struct Parts {
     pub settings: Settings,
     /// The memory for bodies in flight: one for the whole process.
     pub memory: MemoryBudget,
+    /// Frames held between sessions: one for the whole process.
+    pub frames: FrameCache,
     /// What the tenants' keys are wrapped by.
     pub master: MasterKeys,
     /// The time of day, for new uuids.
@@ -94,12 +96,18 @@ impl Settings {
     pub fn memory_budget(&self) -> MemoryBudget {
         MemoryBudget::new(self.memory_octets, Duration::from_millis(self.memory_wait_ms))
     }
+
+    /// The process's cache of frames, to be shared by all mailstores of the process. `fill`: what is delivered goes into it, which
+    /// pays where the process also runs the role `pop3`.
+    pub fn frame_cache(&self, fill: bool) -> FrameCache {
+        FrameCache::new(self.frames_octets, fill)
+    }
 }
 
 impl Mailstore {
     /// Opens the mailstore: asks the catalog who it is and whether this program may run on its schema.
     pub async fn open(parts: Parts) -> Result<Self, Error> {
-        let Parts { pool, role, store, store_settings, settings, memory, master, clock, random } = parts;
+        let Parts { pool, role, store, store_settings, settings, memory, frames, master, clock, random } = parts;
         let row = catalog::named(
             "catalog_1",
             sqlx::query("SELECT incarnation, schema_min FROM restante.catalog_1()").fetch_one(&pool),
@@ -115,11 +123,10 @@ impl Mailstore {
         let reads = ahead::Shared {
             bodies: bodies.clone(),
             keys: keys.clone(),
-            frames: cache::Frames::new(settings.frames_octets),
+            frames: frames.clone(),
             budget: ahead::Shared::budget(&settings.read_ahead),
             settings: settings.read_ahead.clone(),
         };
-        let large = Semaphore::new(settings.large_in_flight.max(1));
         let engine = delivery::Engine {
             pool: pool.clone(),
             role,
@@ -129,14 +136,14 @@ impl Mailstore {
             random,
             incarnation,
             keys,
-            large,
+            frames,
         };
         Ok(Self { pool, bodies, reads, lists, memory, deliverer: delivery::Deliverer::start(engine) })
     }
 
-    /// A body on its way in, of at most so many octets as sent.
-    pub fn incoming(&self, max_octets: u64) -> Incoming {
-        Incoming::new(self.memory.clone(), max_octets)
+    /// A body on its way in to a tenant, of at most so many octets as sent. (A message to several tenants counts for the first.)
+    pub fn incoming(&self, tenant: TenantId, max_octets: u64) -> Incoming {
+        Incoming::new(self.memory.clone(), tenant, max_octets)
     }
 
     /// Delivers; one verdict per recipient, in order. Runs to its end even if the caller goes away.

@@ -14,7 +14,7 @@ use crate::bodies::Bodies;
 use crate::bodies::cipher::PartName;
 use crate::bodies::frame::{FrameHeader, HEADER_LEN};
 use crate::bodies::keys::Keys;
-use crate::cache::Frames;
+use crate::cache::FrameCache;
 use crate::snapshot::Message;
 
 /// How much of a message is wanted.
@@ -77,7 +77,7 @@ pub struct BodyReader {
     source: Source,
     keys: Keys,
     /// A whole frame, to be held for others once it was found whole.
-    remember: Option<(Frames, Bytes)>,
+    remember: Option<(FrameCache, Bytes)>,
     segment: SegmentUuid,
     /// The frame's offset in it.
     place: u32,

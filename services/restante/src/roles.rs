@@ -90,6 +90,7 @@ impl Process {
         let store = mailstore::open_store(&store.url, store.key(), &self.config.object_store)
             .context("RESTANTE_OBJECT_STORE_URL")?;
         let memory = self.config.mailstore.memory_budget();
+        let frames = self.config.mailstore.frame_cache(roles.contains(&Role::Pop3));
         let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
         let mut readiness = Readiness::new();
         let mut serve_later: Vec<Serve> = Vec::new();
@@ -121,6 +122,7 @@ impl Process {
                 store_settings: self.config.object_store.clone(),
                 settings: self.config.mailstore.clone(),
                 memory: memory.clone(),
+                frames: frames.clone(),
                 master: self.environment.keys.clone(),
                 clock: Arc::clone(&self.clock),
                 random: Arc::clone(&self.random),

@@ -6,6 +6,7 @@
 
 pub mod config;
 pub mod database;
+pub mod fail_point;
 pub mod keys;
 pub mod ops;
 pub mod shutdown;

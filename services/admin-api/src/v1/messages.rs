@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use directory::Error;
 use futures_util::StreamExt as _;
-use mail_types::{Guid, ReversePath, Timestamp, UniqueId};
+use mail_types::{Guid, ReversePath, TenantId, Timestamp, UniqueId};
 use mailstore::{Delivery, DeliveryVerdict, Incoming, IncomingError, Listed, Recipient, Target, received_line};
 
 use crate::AppState;
@@ -45,7 +45,7 @@ pub(super) async fn deliver(
     // Before the body is read: who may not deliver need not send it.
     let account = state.directory.account_to_deliver(&caller, &given).await?;
     let mut hash = RequestHash::new(&parts);
-    let incoming = receive(&state, body, &mut hash).await?;
+    let incoming = receive(&state, account.tenant_id, body, &mut hash).await?;
     let repeatable = hash.repeatable(&parts.headers)?;
 
     let id = caller.request.simple().to_string();
@@ -76,9 +76,9 @@ fn trace_octets(reverse_path: &ReversePath, given: &str, received: &str) -> u64 
 }
 
 /// Takes the body in as it comes, within the limit and the process's memory.
-async fn receive(state: &AppState, body: Body, hash: &mut RequestHash) -> Result<Incoming, Problem> {
+async fn receive(state: &AppState, tenant: TenantId, body: Body, hash: &mut RequestHash) -> Result<Incoming, Problem> {
     let most = state.config.max_message_octets;
-    let mut incoming = state.mailstore.incoming(most);
+    let mut incoming = state.mailstore.incoming(tenant, most);
     let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|_| Problem::with_detail(Kind::BadRequest, "the body ended early"))?;

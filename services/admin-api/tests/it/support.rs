@@ -70,6 +70,7 @@ impl World {
             store: Arc::new(object_store::memory::InMemory::new()),
             store_settings: mailstore::StoreSettings::default(),
             memory: settings.memory_budget(),
+            frames: settings.frame_cache(false),
             settings,
             master: keys,
             clock: clock.clone(),

@@ -6,7 +6,7 @@ use directory::{
     AccountQuota, Caller, Directory, LoginOutcome, NewAccount, NewDomain, NewTenant, OverQuota, Policy, TenantQuota,
 };
 use lmtpd::{Config, Server};
-use mail_types::{Address, DomainName, Secret, SystemRandom, TenantSlug};
+use mail_types::{Address, DomainName, Secret, SystemClock, SystemRandom, TenantSlug};
 use mailstore::{Mailstore, Part, Parts, StoreSettings, open_store};
 use net::{Endpoint, Listener, tls::ServerTls};
 use runtime::{database::DbRole, keys::MasterKeys, shutdown::Shutdown};
@@ -94,6 +94,7 @@ async fn directory(database: &TestDatabase, role: DbRole) -> Directory {
 async fn mailstore(database: &TestDatabase, role: DbRole, store: &FaultyStore) -> Mailstore {
     let settings = mailstore::Settings::default();
     let memory = settings.memory_budget();
+    let frames = settings.frame_cache(false);
     let parts = Parts {
         pool: database.pool(role).await,
         role,
@@ -101,8 +102,10 @@ async fn mailstore(database: &TestDatabase, role: DbRole, store: &FaultyStore) -
         store_settings: StoreSettings::default(),
         settings,
         memory,
+        frames,
         master: master_keys(),
-        clock: Arc::new(FakeClock::default()),
+        // The database refuses segments that claim to be of another day.
+        clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
     };
     Mailstore::open(parts).await.unwrap()

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use mail_types::AccountId;
+use runtime::fail_point;
 use tokio::time::{Instant, sleep};
 
 use super::group::Placed;
@@ -43,6 +44,7 @@ impl Engine {
                     continue;
                 }
             };
+            fail_point::reach("deliver.after_commit").await;
             let results: HashMap<u32, CopyResult> = results.into_iter().collect();
             let mut busy = Vec::new();
             for &recipient in &recipients {

@@ -14,6 +14,7 @@ use crate::bodies::keys::{Keys, TenantKey};
 use crate::bodies::meta::{Meta, MetaCopy};
 use crate::bodies::segment::SegmentBuilder;
 use crate::catalog::deliver::Copy;
+use crate::incoming::Permit;
 use crate::mend::traits;
 use crate::trace;
 
@@ -23,6 +24,14 @@ pub(crate) struct Placed {
     pub(crate) octets: usize,
     pub(crate) copies: Vec<Copy>,
     pub(crate) answers: Answers,
+}
+
+/// A segment to be written.
+pub(crate) struct Built {
+    pub(crate) pieces: Vec<Bytes>,
+    pub(crate) placed: Placed,
+    /// What its bodies took of the budget.
+    pub(crate) memory: Vec<Permit>,
 }
 
 /// The verdicts of a group's recipients, numbered through the group; a delivery's are sent when its last one is known.
@@ -91,26 +100,28 @@ pub(crate) struct Making<'a> {
 impl Making<'_> {
     /// Builds the segment; `None` if nothing came of it. Deliveries that cannot be stored (a tenant's key is away or erased) have
     /// been answered, and their neighbours are none the worse.
-    pub(crate) async fn build(&self, group: Vec<Queued>) -> Option<(Vec<Bytes>, Placed)> {
+    pub(crate) async fn build(&self, group: Vec<Queued>) -> Option<Built> {
         let mut answers = Answers::new();
         let mut builder = SegmentBuilder::new(self.segment, self.now, self.incarnation);
-        let mut copies = Vec::new();
+        let (mut copies, mut memory) = (Vec::new(), Vec::new());
         for Queued { delivery, answer } in group {
             let recipients = delivery.recipients.len();
             let first = answers.push(recipients, answer);
-            if let Err(why) = self.add(&mut builder, &mut copies, first, delivery).await {
+            if let Err(why) = self.add(&mut builder, &mut copies, first, &delivery).await {
                 tracing::warn!(segment = %self.segment, why, recipients, "a message could not be put into a segment");
                 copies.retain(|copy: &Copy| copy.recipient < first);
                 for recipient in first..first + recipients {
                     answers.set(recipient, DeliveryVerdict::Unavailable);
                 }
             }
+            memory.extend(delivery.body.into_memory());
         }
         if copies.is_empty() {
             return None;
         }
         let octets = builder.octets();
-        Some((builder.finish(), Placed { segment: self.segment, octets, copies, answers }))
+        let placed = Placed { segment: self.segment, octets, copies, answers };
+        Some(Built { pieces: builder.finish(), placed, memory })
     }
 
     /// Adds a delivery: a frame for each of its tenants. The error is for the log; frames that were added before it stay in the
@@ -120,7 +131,7 @@ impl Making<'_> {
         builder: &mut SegmentBuilder,
         copies: &mut Vec<Copy>,
         first: usize,
-        delivery: Delivery,
+        delivery: &Delivery,
     ) -> Result<(), &'static str> {
         for tenant in tenants(&delivery.recipients) {
             let key = self.keys.current(tenant).await.map_err(|error| error.kind())?;

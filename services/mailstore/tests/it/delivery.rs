@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
-use mail_types::SystemClock;
-use mailstore::{DeliveryVerdict, Part, Settings};
+use mail_types::{Clock, SystemClock, Timestamp};
+use mailstore::{DeliveryVerdict, Part, Settings, Target};
 use testkit::{Fault, Operation};
+use tokio::task::JoinSet;
 
 use crate::world::{World, deliver, impatient, is_stored, read};
 
@@ -87,6 +88,108 @@ async fn what_queues_behind_a_put_becomes_one_segment() {
     assert!(world.store.calls(Operation::Put) <= 3, "{} PUTs", world.store.calls(Operation::Put));
     assert_eq!(world.read_all(alice).await.len(), 40);
     world.check_counters().await;
+}
+
+/// Sends `count` messages at the same time; the tasks, and when this returns, all are on their way to the queue.
+fn send(world: &World, count: usize, to: Target) -> JoinSet<Vec<DeliveryVerdict>> {
+    let mut sent = JoinSet::new();
+    for n in 0..count {
+        let lmtp = world.lmtp.clone();
+        sent.spawn(
+            async move { deliver(&lmtp, format!("Subject: {n}\r\n\r\n").as_bytes(), &[("x@x.test", &[to])]).await },
+        );
+    }
+    sent
+}
+
+async fn puts(world: &World, at_least: u64) {
+    while world.store.calls(Operation::Put) < at_least {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_slow_put_does_not_hold_the_next_one_back_and_no_more_go_up_than_may() {
+    let settings = Settings { slow_put_ms: 20, puts_in_flight: 2, ..Settings::default() };
+    let world = World::with(settings, Arc::new(SystemClock)).await;
+    let alice = world.account("a", None).await;
+    // The tenant's key and the first median.
+    assert!(is_stored(&world.deliver(b"first", &[("alice@a.test", &[alice])]).await[0]));
+    let before = world.store.calls(Operation::Put);
+
+    world.store.nth(Operation::Put, 1, Fault::Hang);
+    let mut held = send(&world, 1, alice);
+    puts(&world, before + 1).await;
+    // Its neighbours overtake it.
+    for n in 0..3 {
+        assert!(is_stored(&world.deliver(b"next", &[("alice@a.test", &[alice])]).await[0]), "{n}");
+    }
+    assert!(held.try_join_next().is_none(), "the first one still hangs");
+
+    // Two that hang are all that may go up.
+    world.store.nth(Operation::Put, 1, Fault::Hang);
+    let second = send(&world, 1, alice);
+    puts(&world, before + 5).await;
+    let third = send(&world, 1, alice);
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    assert_eq!(world.store.calls(Operation::Put), before + 5);
+    world.store.release();
+    for mut sent in [held, second, third] {
+        assert!(is_stored(&sent.join_next().await.unwrap().unwrap()[0]));
+    }
+    assert_eq!(world.read_all(alice).await.len(), 7);
+    world.check_counters().await;
+}
+
+#[tokio::test]
+async fn one_message_of_a_tenant_does_not_wait_behind_all_of_another() {
+    // Segments of four copies, so that the noisy tenant's messages are many segments.
+    let settings = Settings { segment_copies: 4, puts_in_flight: 1, ..Settings::default() };
+    let world = World::with(settings, Arc::new(SystemClock)).await;
+    let (noisy, quiet) = (world.account("a", None).await, world.account("b", None).await);
+    for target in [noisy, quiet] {
+        assert!(is_stored(&world.deliver(b"first", &[("x@x.test", &[target])]).await[0]));
+    }
+    world.store.nth(Operation::Put, 1, Fault::Hang);
+    let before = world.store.calls(Operation::Put);
+    let mut first = send(&world, 1, noisy);
+    puts(&world, before + 1).await;
+    let noise = send(&world, 40, noisy);
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+    let mut one = send(&world, 1, quiet);
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+    // After the one under way a single PUT may come before an answer for the quiet tenant.
+    world.store.nth(Operation::Put, 2, Fault::Hang);
+    world.store.release();
+    assert!(is_stored(&first.join_next().await.unwrap().unwrap()[0]));
+    assert!(is_stored(&one.join_next().await.unwrap().unwrap()[0]));
+    assert!(world.store.calls(Operation::Put) <= before + 3);
+    puts(&world, before + 3).await;
+    world.store.release();
+    assert!(noise.join_all().await.iter().all(|verdicts| is_stored(&verdicts[0])));
+    world.check_counters().await;
+}
+
+#[tokio::test]
+async fn what_is_delivered_is_read_from_memory_where_the_process_serves_it_too() {
+    let database = World::new().await;
+    let alice = database.account("a", None).await;
+    let (lmtp, pop3) = database.in_one_process().await;
+    for n in 0..3 {
+        let text = format!("Subject: {n}\r\n\r\n{n}\r\n");
+        assert!(is_stored(&deliver(&lmtp, text.as_bytes(), &[("x@a.test", &[alice])]).await[0]));
+    }
+    let snapshot = pop3.snapshot(alice.tenant, alice.account, database.state(alice).await).await.unwrap();
+    let mut reader = pop3.reader(alice.tenant, snapshot, None);
+    for n in 0..3 {
+        let octets = read(&mut reader, n, Part::Whole).await.unwrap();
+        assert!(octets.ends_with(format!("Subject: {n}\r\n\r\n{n}\r\n").as_bytes()));
+    }
+    assert_eq!(database.store.calls(Operation::Get), 1, "the key, read back when it was made");
 }
 
 #[tokio::test]
@@ -301,4 +404,29 @@ async fn a_tenant_without_a_usable_key_holds_up_nobody_else() {
     assert_eq!(erased, [DeliveryVerdict::Unavailable]);
     assert!(is_stored(&other[0]));
     assert_eq!(world.read_all(alice).await.len(), 2);
+}
+
+/// The time of day, late by so many hours.
+#[derive(Debug)]
+struct Late(u64);
+
+impl Clock for Late {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix_ms(SystemClock.now().unix_ms() - self.0 * 3_600_000)
+    }
+
+    fn monotonic(&self) -> std::time::Instant {
+        SystemClock.monotonic()
+    }
+}
+
+#[tokio::test]
+async fn a_commit_half_a_day_after_its_segment_was_named_is_refused() {
+    for (hours, stored) in [(11, true), (13, false)] {
+        let world = World::with(Settings::default(), Arc::new(Late(hours))).await;
+        let alice = world.account("a", None).await;
+        let [verdict] = &world.deliver(b"x", &[("alice@a.test", &[alice])]).await[..] else { panic!("one verdict") };
+        assert_eq!(is_stored(verdict), stored, "{hours} hours: {verdict:?}");
+        assert_eq!(world.count("SELECT count(*) FROM restante.messages").await, i64::from(stored));
+    }
 }

@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use mail_types::{
-    AccountId, Clock, MaildropState, Octets, Random, ReversePath, Secret, SystemClock, SystemRandom, TenantId,
-};
+use mail_types::{AccountId, Clock, MaildropState, Octets, ReversePath, Secret, SystemClock, SystemRandom, TenantId};
 use mailstore::{
-    Delivery, DeliveryVerdict, Mailstore, Part, Parts, Recipient, SessionReader, Settings, Snapshot, StoreSettings,
-    SweepSettings, Sweeper, Target, Update,
+    Delivery, DeliveryVerdict, FrameCache, Mailstore, Part, Parts, Recipient, SessionReader, Settings, Snapshot,
+    StoreSettings, SweepSettings, Sweeper, Target, Update,
 };
 use object_store::ObjectStore;
 use runtime::database::{DbRole, Pool};
@@ -49,24 +47,19 @@ impl World {
             .await
             .unwrap();
         }
-        let open = async |role| {
-            let random: Arc<dyn Random> = Arc::new(SystemRandom);
-            Mailstore::open(Parts {
-                pool: database.pool(role).await,
-                role,
-                store: Arc::new(store.clone()) as Arc<dyn ObjectStore>,
-                store_settings: StoreSettings::default(),
-                settings: settings.clone(),
-                memory: settings.memory_budget(),
-                master: MasterKeys::parse(&Secret::from(MASTER_KEY)).unwrap(),
-                clock: clock.clone(),
-                random,
-            })
-            .await
-            .unwrap()
-        };
-        let (lmtp, pop3) = (open(DbRole::Lmtp).await, open(DbRole::Pop3).await);
+        let frames = settings.frame_cache(false);
+        let lmtp = open(&database, &store, &settings, &frames, &clock, DbRole::Lmtp).await;
+        let pop3 = open(&database, &store, &settings, &frames, &clock, DbRole::Pop3).await;
         Self { superuser, store, directory, lmtp, pop3, database }
+    }
+
+    /// The mailstores of one more process, one that both takes mail in and serves it.
+    pub(crate) async fn in_one_process(&self) -> (Mailstore, Mailstore) {
+        let settings = Settings::default();
+        let (frames, clock): (_, Arc<dyn Clock>) = (settings.frame_cache(true), Arc::new(SystemClock));
+        let lmtp = open(&self.database, &self.store, &settings, &frames, &clock, DbRole::Lmtp).await;
+        let pop3 = open(&self.database, &self.store, &settings, &frames, &clock, DbRole::Pop3).await;
+        (lmtp, pop3)
     }
 
     /// A new account of tenant `a` or `b` with at most so many octets.
@@ -163,8 +156,32 @@ impl World {
     }
 }
 
+async fn open(
+    database: &TestDatabase,
+    store: &FaultyStore,
+    settings: &Settings,
+    frames: &FrameCache,
+    clock: &Arc<dyn Clock>,
+    role: DbRole,
+) -> Mailstore {
+    Mailstore::open(Parts {
+        pool: database.pool(role).await,
+        role,
+        store: Arc::new(store.clone()) as Arc<dyn ObjectStore>,
+        store_settings: StoreSettings::default(),
+        settings: settings.clone(),
+        memory: settings.memory_budget(),
+        frames: frames.clone(),
+        master: MasterKeys::parse(&Secret::from(MASTER_KEY)).unwrap(),
+        clock: clock.clone(),
+        random: Arc::new(SystemRandom),
+    })
+    .await
+    .unwrap()
+}
+
 pub(crate) async fn deliver(store: &Mailstore, text: &[u8], recipients: &[(&str, &[Target])]) -> Vec<DeliveryVerdict> {
-    let mut incoming = store.incoming(1 << 26);
+    let mut incoming = store.incoming(recipients.iter().flat_map(|r| r.1).next().unwrap().tenant, 1 << 26);
     incoming.write(text).await.unwrap();
     store
         .deliver(Delivery {

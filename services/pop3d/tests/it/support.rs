@@ -6,7 +6,7 @@ use directory::{
     AccountQuota, Caller, Directory, NewAccount, NewAppPassword, NewDomain, NewTenant, Policy, Resolution, Scope,
     TenantQuota,
 };
-use mail_types::{Address, DomainName, ReversePath, Secret, SystemRandom, TenantSlug};
+use mail_types::{Address, DomainName, ReversePath, Secret, SystemClock, SystemRandom, TenantSlug};
 use mailstore::{Delivery, DeliveryVerdict, Mailstore, Parts, Recipient, StoreSettings, Target, open_store};
 use net::{Endpoint, Listener, tls::ServerTls};
 use pop3d::{Config, Mode, Server};
@@ -69,7 +69,8 @@ fn caller() -> Caller {
 
 /// The same under a tenant's policy.
 pub(crate) async fn world_with(config: Config, policy: Policy) -> World {
-    let clock = FakeClock::default();
+    // The database's clock goes on: it refuses what claims to be of another day.
+    let clock = FakeClock::at(SystemClock.now());
     let directory = |pool| directory(pool, &clock);
     let mailstore = async |pool, role, store: &FaultyStore| mailstore(pool, role, store, &clock).await;
     let database = testkit::database().await;
@@ -146,6 +147,7 @@ fn directory(pool: Pool, clock: &FakeClock) -> Directory {
 async fn mailstore(pool: Pool, role: DbRole, store: &FaultyStore, clock: &FakeClock) -> Mailstore {
     let settings = mailstore::Settings::default();
     let memory = settings.memory_budget();
+    let frames = settings.frame_cache(false);
     let parts = Parts {
         pool,
         role,
@@ -153,6 +155,7 @@ async fn mailstore(pool: Pool, role: DbRole, store: &FaultyStore, clock: &FakeCl
         store_settings: StoreSettings::default(),
         settings,
         memory,
+        frames,
         master: master_keys(),
         clock: Arc::new(clock.clone()),
         random: Arc::new(SystemRandom),
@@ -189,9 +192,9 @@ impl World {
         let Resolution::Known(targets) = self.lmtp_directory.resolve(&address, None).await.unwrap() else {
             panic!("no Alice")
         };
-        let targets =
+        let targets: Vec<Target> =
             targets.into_iter().map(|target| Target { tenant: target.tenant, account: target.account }).collect();
-        let mut incoming = self.lmtp.incoming(u64::MAX);
+        let mut incoming = self.lmtp.incoming(targets.first().unwrap().tenant, u64::MAX);
         incoming.write(text).await.unwrap();
         let delivery = Delivery {
             reverse_path: ReversePath::default(),

@@ -152,7 +152,7 @@ async fn make_account(
     // How many are there already: an interrupted first start is taken up where it ended.
     let there = mailstore.page(target.tenant, target.account, 0, 100).await?.len();
     for sample in mail.iter().skip(there) {
-        let mut incoming = mailstore.incoming(1 << 20);
+        let mut incoming = mailstore.incoming(target.tenant, 1 << 20);
         let text = sample.text(&account.login, clock, random);
         incoming.write(text.as_bytes()).await.map_err(|error| anyhow::anyhow!("{error:?}"))?;
         let id: String = random.octets16().iter().take(8).map(|octet| format!("{octet:02x}")).collect();
