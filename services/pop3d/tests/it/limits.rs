@@ -91,12 +91,12 @@ async fn sessions_are_counted_by_tenant_and_by_address() {
         (
             Config { max_sessions_per_tenant: 1, ..config() },
             "sessions_of_tenant",
-            "too many sessions of this account's organisation (at most 1)",
+            "too many sessions of this account's organisation on this server (at most 1)",
         ),
         (
             Config { max_sessions_per_address: 1, ..config() },
             "sessions_of_address",
-            "too many sessions from this network address (at most 1)",
+            "too many sessions from this network address on this server (at most 1)",
         ),
     ] {
         let before = metric(LOGINS, limit);

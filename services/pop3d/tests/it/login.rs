@@ -105,7 +105,7 @@ async fn an_account_has_so_many_sessions_and_no_more() {
     assert_eq!(second.ask("USER alice@acme.test").await, "+OK now PASS");
     assert_eq!(
         second.ask(&format!("PASS {PASSWORD}")).await,
-        "-ERR [IN-USE] too many sessions of this account (at most 1)"
+        "-ERR [IN-USE] too many sessions of this account on this server (at most 1)"
     );
     assert_eq!(first.ask("QUIT").await, "+OK bye");
     first.closed().await;
