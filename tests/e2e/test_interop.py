@@ -13,10 +13,10 @@ from conformance.mail import message
 from conformance.profiles import PROFILES
 from conformance.server import Account, Server, Started
 from conformance.wire import Session, Trace
-from interop import libraries, programs
+from interop import libraries, programs, thunderbird
 from interop.ways import Job, Way
 
-WAYS = [*programs.WAYS, *libraries.WAYS]
+WAYS = [*programs.WAYS, *libraries.WAYS, *thunderbird.WAYS]
 # Other servers can be tried as well, to tell a client's mistake from ours.
 PROFILE = os.environ.get("INTEROP_PROFILE", "restante")
 

@@ -71,7 +71,8 @@ pub enum Expire {
     /// For ever.
     #[default]
     Never,
-    /// So many days.
+    /// So many days, at least one: the 0 of the standard lets mail go at the end of the session that fetched it, which here only
+    /// DELE does.
     #[serde(untagged)]
     Days(u32),
 }

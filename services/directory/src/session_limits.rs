@@ -36,17 +36,17 @@ impl Default for SessionLimitsSettings {
     }
 }
 
-/// The limit that a session met, as its client is told.
+/// The limit that a session met, as its client is told: this process's share of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SessionLimit {
     /// Of its account.
-    #[error("too many sessions of this account (at most {0})")]
+    #[error("too many sessions of this account on this server (at most {0})")]
     Account(u32),
     /// Of its tenant.
-    #[error("too many sessions of this account's organisation (at most {0})")]
+    #[error("too many sessions of this account's organisation on this server (at most {0})")]
     Tenant(u32),
     /// Of its tenant, from its address.
-    #[error("too many sessions from your address (at most {0})")]
+    #[error("too many sessions from this network address on this server (at most {0})")]
     Address(u32),
 }
 
@@ -95,7 +95,7 @@ impl SessionLimits {
     /// A place for a session. `frontends`: how many of this role are alive, this one included.
     ///
     /// # Errors
-    /// The limit that is reached; with the number that the policy or the configuration says, not this process's share.
+    /// The limit that is reached, with this process's share of what the policy or the configuration says.
     pub fn enter(
         &self,
         tenant: TenantId,
@@ -105,14 +105,12 @@ impl SessionLimits {
         frontends: u32,
     ) -> Result<SessionPlace, SessionLimit> {
         let address = peer.map(whole);
-        let most = |policy: Option<u32>, setting: u32| policy.unwrap_or(setting);
+        // Rounded up: a limit of one lets one in at each frontend, not none at all.
+        let most = |policy: Option<u32>, setting: u32| policy.unwrap_or(setting).div_ceil(frontends.max(1)).max(1);
         let per_account = most(policy.per_account, self.settings.per_account);
         let per_tenant = most(policy.per_tenant, self.settings.per_tenant);
         let per_address = most(policy.per_address, self.settings.per_address);
-        // Rounded up: a limit of one lets one in at each frontend, not none at all.
-        let is_full = |count: Option<&u32>, most: u32| {
-            count.copied().unwrap_or_default() >= most.div_ceil(frontends.max(1)).max(1)
-        };
+        let is_full = |count: Option<&u32>, most: u32| count.copied().unwrap_or_default() >= most;
         let mut live = self.live();
         let met = if is_full(live.accounts.get(&(tenant, account)), per_account) {
             Some(SessionLimit::Account(per_account))
@@ -190,7 +188,7 @@ mod tests {
         let first = enter(1, "192.0.2.1").unwrap();
         let second = enter(1, "192.0.2.1").unwrap();
         let full = enter(1, "192.0.2.1").unwrap_err();
-        assert_eq!(full.to_string(), "too many sessions of this account (at most 2)");
+        assert_eq!(full.to_string(), "too many sessions of this account on this server (at most 2)");
         let third = enter(2, "192.0.2.1").unwrap();
         assert_eq!(enter(3, "192.0.2.1").unwrap_err(), SessionLimit::Address(3));
         assert_eq!(enter(3, "::ffff:192.0.2.1").unwrap_err(), SessionLimit::Address(3));
@@ -217,8 +215,8 @@ mod tests {
         let (limits, none) = (limits(), SessionsPolicy::default());
         let enter = |frontends| limits.enter(TenantId(1), AccountId(1), None, &none, frontends);
         let _first = enter(2).unwrap();
-        assert_eq!(enter(2).unwrap_err(), SessionLimit::Account(2), "half of it, told whole");
-        assert_eq!(enter(100).unwrap_err(), SessionLimit::Account(2));
+        assert_eq!(enter(2).unwrap_err(), SessionLimit::Account(1), "the half of it");
+        assert_eq!(enter(100).unwrap_err(), SessionLimit::Account(1));
         let _second = enter(1).unwrap();
     }
 

@@ -43,7 +43,7 @@ pub use error::Error;
 pub use incoming::{Body, Incoming, IncomingError, MemoryBudget};
 pub use read::{BodyReader, Part};
 pub use snapshot::{Message, Snapshot};
-pub use sweep::{SweepReport, SweepSettings, Sweeper};
+pub use sweep::{ExpiryReport, SweepReport, SweepSettings, Sweeper};
 pub use trace::received_line;
 
 /// The version of the schema's contract that this program speaks; a catalog that demands a newer one is refused.

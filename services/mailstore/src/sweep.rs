@@ -1,4 +1,4 @@
-//! What the worker does to the mailstore: purge, reclaim, orphans, partitions, usage. Every step is a short transaction, may be
+//! What the worker does to the mailstore: expiry, purge, reclaim, orphans, partitions, usage. Every step is a short transaction, may be
 //! the last before a crash, may run twice and beside other workers. Only the database's clock decides what is old enough.
 
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use runtime::database::Pool;
 use serde::Deserialize;
 
 use crate::bodies::Bodies;
-use crate::catalog::sweep;
+use crate::catalog::{expire, sweep};
 use crate::{Error, StoreSettings};
 
 /// `[worker]`: when what is gone is gone.
@@ -26,6 +26,8 @@ pub struct SweepSettings {
     pub batch: u32,
     /// Days for which partitions are made ahead: the longest retention and 8 days.
     pub partitions_ahead_days: u32,
+    /// The most messages that expiry by policy expunges in a second, in this process; at least 1.
+    pub expire_per_second: u32,
 }
 
 impl Default for SweepSettings {
@@ -37,6 +39,7 @@ impl Default for SweepSettings {
             unreferenced_seconds: 3_600,
             batch: 1_000,
             partitions_ahead_days: 40,
+            expire_per_second: 500,
         }
     }
 }
@@ -54,6 +57,17 @@ pub struct SweepReport {
     pub condemned: u64,
     /// Partitions made.
     pub partitions: u64,
+}
+
+/// What a round of expiring did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ExpiryReport {
+    /// Messages expunged because they were over the days of their account's policy.
+    pub expired: u64,
+    /// Their octets.
+    pub octets: u64,
+    /// Maildrops that somebody else was changing, left to the next round.
+    pub busy: u64,
 }
 
 /// The worker's hands on the mailstore (role worker).
@@ -104,6 +118,49 @@ impl Sweeper {
             }
         }
         Ok(report)
+    }
+
+    /// One round through all accounts: expunges what is over the days that its account's policy keeps it (RFC 2449 section 6.7),
+    /// to be restored like what a session expunged. Stops between two batches when `goes_on` says so; what is left, the next
+    /// round finds. Several at once share the work.
+    pub async fn expire(&self, goes_on: impl Fn() -> bool) -> Result<ExpiryReport, Error> {
+        let mut report = ExpiryReport::default();
+        let mut after = None;
+        while goes_on() {
+            let page = expire::page(&self.pool, after, self.settings.batch).await?;
+            for due in &page.due {
+                self.expire_maildrop(due, &goes_on, &mut report).await?;
+            }
+            let Some(last) = page.last else { break };
+            after = Some(last);
+        }
+        Ok(report)
+    }
+
+    async fn expire_maildrop(
+        &self,
+        due: &expire::Due,
+        goes_on: impl Fn() -> bool,
+        report: &mut ExpiryReport,
+    ) -> Result<(), Error> {
+        // No batch takes longer than a second at the rate that is allowed.
+        let batch = self.settings.batch.min(self.settings.expire_per_second).max(1);
+        while goes_on() {
+            let Some((expired, octets)) = expire::expire(&self.pool, due, batch).await? else {
+                report.busy += 1;
+                break;
+            };
+            report.expired += u64::from(expired);
+            report.octets += octets;
+            tokio::time::sleep(
+                Duration::from_secs(1).mul_f64(f64::from(expired) / f64::from(self.settings.expire_per_second.max(1))),
+            )
+            .await;
+            if expired < batch {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Sums what domains and tenants use. A late roll-up is only late: nothing else depends on it.

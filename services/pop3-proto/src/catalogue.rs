@@ -225,16 +225,17 @@ impl LoginRefusal {
                 "another session has exclusive access to the maildrop",
                 "eine andere Sitzung hat alleinigen Zugriff auf das Postfach",
             ],
-            Self::TooManySessions(SessionLimit::Account(_)) => {
-                ["too many sessions of this account (at most {})", "zu viele Sitzungen dieses Kontos (höchstens {})"]
-            }
+            Self::TooManySessions(SessionLimit::Account(_)) => [
+                "too many sessions of this account on this server (at most {})",
+                "zu viele Sitzungen dieses Kontos auf diesem Server (höchstens {})",
+            ],
             Self::TooManySessions(SessionLimit::Tenant(_)) => [
-                "too many sessions of this account's organisation (at most {})",
-                "zu viele Sitzungen der Organisation dieses Kontos (höchstens {})",
+                "too many sessions of this account's organisation on this server (at most {})",
+                "zu viele Sitzungen der Organisation dieses Kontos auf diesem Server (höchstens {})",
             ],
             Self::TooManySessions(SessionLimit::Address(_)) => [
-                "too many sessions from this network address (at most {})",
-                "zu viele Sitzungen von dieser Netzadresse (höchstens {})",
+                "too many sessions from this network address on this server (at most {})",
+                "zu viele Sitzungen von dieser Netzadresse auf diesem Server (höchstens {})",
             ],
             Self::LoginDelay(_) => {
                 ["the last login was less than {} seconds ago", "die letzte Anmeldung ist noch keine {} Sekunden her"]

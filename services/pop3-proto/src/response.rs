@@ -62,7 +62,7 @@ pub enum LoginRefusal {
     Unavailable,
 }
 
-/// Whose sessions are too many, and how many there may be.
+/// Whose sessions are too many, and how many there may be at this server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionLimit {
     /// The account's.
@@ -408,7 +408,7 @@ pub(crate) mod tests {
         check(Refused::Login(L::InUse), "-ERR [IN-USE] another");
         check(
             Refused::Login(L::TooManySessions(SessionLimit::Account(7))),
-            "-ERR [IN-USE] too many sessions of this account (at most 7)",
+            "-ERR [IN-USE] too many sessions of this account on this server (at most 7)",
         );
         check(Refused::Login(L::TooManySessions(SessionLimit::Address(7))), "-ERR [SYS/TEMP] too many sessions from");
         check(Refused::Login(L::LoginDelay(600)), "-ERR [LOGIN-DELAY] the last login was less than 600 seconds ago");

@@ -4,6 +4,7 @@ use std::{
     convert::Infallible,
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
+    time::Instant as Moment,
 };
 
 use bytes::BytesMut;
@@ -12,7 +13,7 @@ use mailstore::{SessionOutcome, SessionRecord, Update};
 use net::{Peer, Stream};
 use pop3_proto::{Effect, Failure, Fault, LoginAttempt, Next, Replied, Retrieval, Security, Session};
 use runtime::shutdown::Shutdown;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::{
     Mode, Shared,
@@ -97,7 +98,7 @@ impl Connection {
         // When the command that is being executed was taken.
         let mut taken = None;
         loop {
-            let began = *taken.get_or_insert_with(Instant::now);
+            let began = *taken.get_or_insert_with(|| self.shared.clock.monotonic());
             if !too_long && Instant::now() >= longest {
                 too_long = true;
                 session.lasted_too_long();
@@ -216,11 +217,10 @@ impl Connection {
         }
     }
 
-    fn replied(&mut self, replied: Replied, taken: Instant) {
-        let now = Instant::now();
-        metrics::command(replied, now - taken);
+    fn replied(&mut self, replied: Replied, taken: Moment) {
+        metrics::command(replied, self.shared.clock.since(taken));
         self.commands += 1;
-        self.last_command = now;
+        self.last_command = Instant::now();
         self.last_replied = Some(replied);
     }
 
@@ -237,7 +237,7 @@ impl Connection {
         applicant: &mut Applicant,
         session: &mut Session,
         attempt: LoginAttempt,
-        taken: Instant,
+        taken: Moment,
     ) {
         match applicant.log_in(&self.shared, attempt).await {
             Ok(logged_in) => {
@@ -249,9 +249,15 @@ impl Connection {
     }
 
     /// At the same moment whatever the reason, so that the time tells nothing.
-    async fn refuse(&self, session: &mut Session, refused: NotLoggedIn, taken: Instant) {
-        if !Fault::PromptRefusal.is_on() {
-            sleep_until(login::moment(taken, Instant::now(), self.shared.config.refusal_time())).await;
+    async fn refuse(&self, session: &mut Session, refused: NotLoggedIn, taken: Moment) {
+        let clock = &self.shared.clock;
+        let moment = login::moment(taken, clock.monotonic(), self.shared.config.refusal_time());
+        // By the clock that took the command; a timer only says when it may have come.
+        while let Some(left) = moment.checked_duration_since(clock.monotonic()).filter(|left| !left.is_zero()) {
+            if Fault::PromptRefusal.is_on() {
+                break;
+            }
+            sleep(left).await;
         }
         match refused {
             NotLoggedIn::Refused(refusal) => session.login_refused(refusal),

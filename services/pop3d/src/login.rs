@@ -1,12 +1,13 @@
 //! Logging in: who it is, whether there is room, exclusive access where the policy wants it, and what the session sees.
 
+use std::time::{Duration, Instant};
+
 use directory::{ClientCertificate, Login, LoginOutcome, LookedUp, Refusal, SessionPlace, TokenOutcome};
 use mail_types::{DomainName, SessionUuid};
 use mailstore::SessionReader;
 use net::{Peer, tls::TlsFacts};
 use pop3_proto::{Evidence, Fault, LoginAttempt, LoginMethod, LoginRefusal, SessionLimit};
 use sasl::{Account, Candidate, ChannelBindings, Material, Mechanism, TokenRefusal};
-use tokio::time::{Duration, Instant};
 
 use crate::{Shared, heart::Lease, metrics, view::Seen};
 
@@ -232,11 +233,13 @@ pub(crate) const fn number(method: LoginMethod) -> i16 {
 
 #[cfg(test)]
 mod tests {
+    use mail_types::{Clock as _, SystemClock};
+
     use super::*;
 
     #[test]
     fn failures_are_answered_at_whole_moments() {
-        let taken = Instant::now();
+        let taken = SystemClock.monotonic();
         let answered = |after_ms, every_ms| {
             let now = taken + Duration::from_millis(after_ms);
             (moment(taken, now, Duration::from_millis(every_ms)) - taken).as_millis()

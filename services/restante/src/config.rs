@@ -119,6 +119,14 @@ impl Config {
                 bail!("{what} empty: the role would serve nobody");
             }
         }
+        // A session reads what it saw at its login to its end, also what others expunged meanwhile and a worker purged.
+        let (session, grace) = (self.pop3.session_seconds, self.worker.sweep.grace_seconds);
+        if roles.iter().any(|role| matches!(role, Role::Pop3 | Role::Worker)) && session >= grace.div_ceil(2) {
+            bail!(
+                "pop3.session_seconds ({session}) must be below half of worker.sweep.grace_seconds ({grace}): \
+                 the messages of a session must be there to its end"
+            );
+        }
         if self.database.max_connections == 0 {
             bail!("database.max_connections must not be 0");
         }

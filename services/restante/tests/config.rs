@@ -66,13 +66,19 @@ fn a_sound_configuration_is_proved_and_shows_no_secret() {
 fn every_fault_is_named() {
     let scene = Scene::new();
     let both = [&["config", "check"][..], &["serve"]];
-    let faults: [(&str, Changes, &str); 16] = [
+    let faults: [(&str, Changes, &str); 18] = [
         ("[pop3]\nlisten_tls = []\nlissten = []", &[], "lissten"),
         ("[pop3]\nlisten_tls = []\nlisten = ['localhost:110']", &[], "pop3.listen"),
         ("nonsense", &[], "restante.toml"),
         (NO_TLS, &[("RESTANTE_POP3__IDLE_SECONDS", Some("soon"))], "pop3.idle_seconds"),
         (NO_TLS, &[("RESTANTE_POP3__IDLE_SECONDS", Some("0"))], "pop3.idle_seconds"),
         (NO_TLS, &[("RESTANTE_ADMIN__LISTEN", Some("[]"))], "admin.listen"),
+        (
+            NO_TLS,
+            &[("RESTANTE_POP3__SESSION_SECONDS", Some("345600"))],
+            "pop3.session_seconds (345600) must be below half",
+        ),
+        (NO_TLS, &[("RESTANTE_WORKER__SWEEP__GRACE_SECONDS", Some("57600"))], "worker.sweep.grace_seconds (57600)"),
         ("", &[], "pop3.listen_tls needs tls.certificate"),
         ("[tls]\ncertificate = '/nowhere/cert.pem'\nkey = '/nowhere/key.pem'", &[], "/nowhere/cert.pem"),
         ("[tls]\ncertificate = '/nowhere/cert.pem'", &[], "tls.key"),
@@ -93,6 +99,14 @@ fn every_fault_is_named() {
             assert!(!error.contains("hunter2") && !error.contains("AAAA"), "{error}");
         }
     }
+}
+
+#[test]
+fn a_session_may_last_almost_half_the_grace() {
+    let scene = Scene::new();
+    let most = [("RESTANTE_POP3__SESSION_SECONDS", Some("345599"))];
+    let output = scene.run(&["config", "check"], NO_TLS, &most);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

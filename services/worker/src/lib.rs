@@ -1,10 +1,10 @@
-//! What nobody waits for: purge, reclaim, orphans, partitions, and the sums of usage. Any number of workers may run, without a
+//! What nobody waits for: expiry, purge, reclaim, orphans, partitions, and the sums of usage. Any number of workers may run, without a
 //! leader: every step of [`mailstore::Sweeper`] may run twice and beside itself.
 
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use mailstore::{SweepReport, SweepSettings, Sweeper};
+use mailstore::{ExpiryReport, SweepReport, SweepSettings, Sweeper};
 use prometheus::{IntCounterVec, IntGaugeVec, register_int_counter_vec, register_int_gauge_vec};
 use runtime::shutdown::Shutdown;
 use serde::Deserialize;
@@ -33,13 +33,20 @@ pub struct Config {
     pub sweep_interval_seconds: u64,
     /// Seconds between sums of usage.
     pub usage_interval_seconds: u64,
+    /// Seconds between rounds of expiring mail whose account's policy keeps it for so many days only.
+    pub expire_interval_seconds: u64,
     /// Graces and batches.
     pub sweep: SweepSettings,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { sweep_interval_seconds: 60, usage_interval_seconds: 10, sweep: SweepSettings::default() }
+        Self {
+            sweep_interval_seconds: 60,
+            usage_interval_seconds: 10,
+            expire_interval_seconds: 3_600,
+            sweep: SweepSettings::default(),
+        }
     }
 }
 
@@ -47,8 +54,9 @@ impl Default for Config {
 pub async fn run(config: Config, sweeper: Sweeper, shutdown: Shutdown) {
     let sweeping = every(Work::Sweep, config.sweep_interval_seconds, &sweeper, &shutdown);
     let summing = every(Work::Usage, config.usage_interval_seconds, &sweeper, &shutdown);
+    let expiring = every(Work::Expire, config.expire_interval_seconds, &sweeper, &shutdown);
     tokio::select! {
-        _ = async { tokio::join!(sweeping, summing) } => {}
+        _ = async { tokio::join!(sweeping, summing, expiring) } => {}
         () = shutdown.deadline() => {}
     }
 }
@@ -57,6 +65,7 @@ pub async fn run(config: Config, sweeper: Sweeper, shutdown: Shutdown) {
 enum Work {
     Sweep,
     Usage,
+    Expire,
 }
 
 impl Work {
@@ -64,11 +73,13 @@ impl Work {
         match self {
             Self::Sweep => "sweep",
             Self::Usage => "usage",
+            Self::Expire => "expire",
         }
     }
 
-    async fn round(self, sweeper: &Sweeper) -> Result<(), mailstore::Error> {
+    async fn round(self, sweeper: &Sweeper, shutdown: &Shutdown) -> Result<(), mailstore::Error> {
         match self {
+            Self::Expire => note_expiry(&sweeper.expire(|| !shutdown.is_draining()).await?),
             Self::Sweep => note(&sweeper.sweep().await?),
             Self::Usage => sweeper.roll_up_usage().await?,
         }
@@ -88,7 +99,7 @@ async fn every(work: Work, seconds: u64, sweeper: &Sweeper, shutdown: &Shutdown)
             _ = timer.tick() => {}
             () = shutdown.draining() => return,
         }
-        match work.round(sweeper).await {
+        match work.round(sweeper, shutdown).await {
             Ok(()) => {
                 ROUNDS.with_label_values(&[kind, "ok"]).inc();
                 if failing.get() != 0 {
@@ -130,6 +141,15 @@ fn note(report: &SweepReport) {
     }
 }
 
+fn note_expiry(report: &ExpiryReport) {
+    SWEPT.with_label_values(&["expired_messages"]).inc_by(report.expired);
+    SWEPT.with_label_values(&["expired_octets"]).inc_by(report.octets);
+    SWEPT.with_label_values(&["expiry_busy_maildrops"]).inc_by(report.busy);
+    if *report != ExpiryReport::default() {
+        tracing::info!(messages = report.expired, octets = report.octets, busy = report.busy, "expired");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -151,7 +171,8 @@ mod tests {
         let running = tokio::spawn(run(Config::default(), sweeper, shutdown.clone()));
         let sums = ROUNDS.with_label_values(&["usage", "ok"]);
         let sweeps = ROUNDS.with_label_values(&["sweep", "ok"]);
-        while sums.get() == 0 || sweeps.get() == 0 {
+        let expiries = ROUNDS.with_label_values(&["expire", "ok"]);
+        while sums.get() == 0 || sweeps.get() == 0 || expiries.get() == 0 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         shutdown.begin_drain();

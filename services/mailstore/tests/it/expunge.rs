@@ -28,6 +28,7 @@ const AT_ONCE: SweepSettings = SweepSettings {
     unreferenced_seconds: 0,
     batch: 2,
     partitions_ahead_days: 10,
+    expire_per_second: 500,
 };
 
 #[tokio::test]

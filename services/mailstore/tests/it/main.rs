@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets what it did not expect has failed")]
 
 mod delivery;
+mod expire;
 mod expunge;
 mod grants;
 mod lease;

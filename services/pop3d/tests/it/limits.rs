@@ -8,19 +8,19 @@ use pop3d::Config;
 
 use crate::support::{PASSWORD, config, world, world_with};
 
-/// What a metric stands at.
-fn metric(name: &str, label: &str) -> f64 {
+/// What a metric stands at, in all or under a label.
+pub(crate) fn metric(name: &str, label: &str) -> f64 {
     let families = prometheus::gather();
     let family = families.iter().find(|family| family.name() == name);
     let values = family.into_iter().flat_map(|family| family.get_metric());
     let labelled =
         values.filter(|metric| label.is_empty() || metric.get_label().iter().any(|pair| pair.value() == label));
-    labelled.map(|metric| metric.get_counter().get_value()).sum()
+    labelled.map(|metric| metric.get_counter().get_value() + metric.get_gauge().get_value()).sum()
 }
 
-const SESSIONS: &str = "restante_pop3_sessions_total";
+pub(crate) const SESSIONS: &str = "restante_pop3_sessions_total";
 const COMMANDS: &str = "restante_pop3_commands_total";
-const LOGINS: &str = "restante_pop3_logins_total";
+pub(crate) const LOGINS: &str = "restante_pop3_logins_total";
 
 #[tokio::test]
 async fn a_session_has_its_time() {
@@ -91,12 +91,12 @@ async fn sessions_are_counted_by_tenant_and_by_address() {
         (
             Config { max_sessions_per_tenant: 1, ..config() },
             "sessions_of_tenant",
-            "too many sessions of this account's organisation (at most 1)",
+            "too many sessions of this account's organisation on this server (at most 1)",
         ),
         (
             Config { max_sessions_per_address: 1, ..config() },
             "sessions_of_address",
-            "too many sessions from this network address (at most 1)",
+            "too many sessions from this network address on this server (at most 1)",
         ),
     ] {
         let before = metric(LOGINS, limit);

@@ -8,5 +8,6 @@ mod login;
 mod maildrop;
 mod mechanisms;
 mod patience;
+mod refusal;
 mod support;
 mod views;

@@ -3,7 +3,17 @@
 use pop3d::Config;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::support::{config, world};
+use crate::{
+    limits::{SESSIONS, metric},
+    support::{World, config, world},
+};
+
+/// Lets the role end, whose sessions have ended or do so; then every one is counted.
+async fn ended(world: World, how: &str) -> f64 {
+    world.shutdown.begin_drain();
+    world.served.await.unwrap();
+    metric(SESSIONS, how)
+}
 
 #[tokio::test]
 async fn an_idle_client_is_closed_without_a_word() {
@@ -14,8 +24,11 @@ async fn an_idle_client_is_closed_without_a_word() {
     // Half a command is no command.
     client.send("NOO").await;
     client.closed().await;
+    drop(client);
     let mut client = world.alice().await;
     assert_eq!(client.lines("LIST").await.len(), 1, "and nothing is deleted");
+    drop(client);
+    assert!(ended(world, "idle").await >= 1.0);
 }
 
 #[tokio::test]
@@ -33,6 +46,8 @@ async fn a_client_that_does_not_log_in_is_closed_whatever_it_says() {
         tokio::task::yield_now().await;
     }
     assert!(reading.await.unwrap() > 1);
+    drop(writer);
+    assert!(ended(world, "no_login").await >= 1.0);
 }
 
 #[tokio::test]
@@ -41,10 +56,9 @@ async fn a_client_that_does_not_read_is_given_up() {
     let line = format!("{}\r\n", "x".repeat(998));
     world.deliver(format!("Subject: large\r\n\r\n{}", line.repeat(20_000)).as_bytes()).await;
     let mut client = world.alice().await;
-    client.send("RETR 1\r\n").await;
-    // Ends when every session has; the client has read nothing and is still there.
-    world.shutdown.begin_drain();
-    world.served.await.unwrap();
+    assert!(client.ask("RETR 1").await.starts_with("+OK"));
+    // Ends when every session has; the client reads nothing more and is still there.
+    assert!(ended(world, "not_reading").await >= 1.0);
     let mut rest = Vec::new();
     let _ = client.0.read_to_end(&mut rest).await;
     assert!(rest.len() < 20_000_000, "the message is not complete");

@@ -69,9 +69,14 @@ fn caller() -> Caller {
 
 /// The same under a tenant's policy.
 pub(crate) async fn world_with(config: Config, policy: Policy) -> World {
+    world_of(config, policy, directory::Settings::default()).await
+}
+
+/// The same with other bounds of the directory.
+pub(crate) async fn world_of(config: Config, policy: Policy, settings: directory::Settings) -> World {
     // The database's clock goes on: it refuses what claims to be of another day.
     let clock = FakeClock::at(SystemClock.now());
-    let directory = |pool| directory(pool, &clock);
+    let directory = |pool| directory(pool, &clock, settings.clone());
     let mailstore = async |pool, role, store: &FaultyStore| mailstore(pool, role, store, &clock).await;
     let database = testkit::database().await;
     let admin = directory(database.pool(DbRole::Admin).await);
@@ -138,10 +143,10 @@ pub(crate) async fn world_with(config: Config, policy: Policy) -> World {
     World { clear, strict, tls, store, shutdown, served, pool, clock, admin, lmtp, lmtp_directory, files, database }
 }
 
-fn directory(pool: Pool, clock: &FakeClock) -> Directory {
+fn directory(pool: Pool, clock: &FakeClock, settings: directory::Settings) -> Directory {
     let keys = master_keys();
     let clock = Arc::new(clock.clone());
-    Directory::new(pool, keys, clock, Arc::new(SystemRandom), directory::Settings::default())
+    Directory::new(pool, keys, clock, Arc::new(SystemRandom), settings)
 }
 
 async fn mailstore(pool: Pool, role: DbRole, store: &FaultyStore, clock: &FakeClock) -> Mailstore {
