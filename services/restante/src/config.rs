@@ -18,6 +18,7 @@ pub(crate) struct Config {
     pub(crate) ops: Ops,
     pub(crate) shutdown: ShutdownSettings,
     pub(crate) tls: Tls,
+    pub(crate) proxy: net::ProxySettings,
     pub(crate) egress: net::egress::Settings,
     pub(crate) dns: net::egress::DnsSettings,
     pub(crate) database: PoolSettings,
@@ -118,6 +119,9 @@ impl Config {
             if roles.contains(&role) && empty {
                 bail!("{what} empty: the role would serve nobody");
             }
+        }
+        if let Err(error) = self.proxy.check() {
+            bail!(error);
         }
         if self.database.max_connections == 0 {
             bail!("database.max_connections must not be 0");
