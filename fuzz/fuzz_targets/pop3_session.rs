@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use mail_types::{Octets, UniqueId};
 use pop3_proto::{
     BodyFlow, Connection, Deletion, Effect, Entry, Evidence, Expire, Failure, LeadingDots, LoginAttempt, LoginRefusal,
-    Maildrop, MaildropPolicy, Next, Security, Session, SessionLimit, Settings, Status, Utf8Header,
+    Maildrop, MaildropPolicy, Next, Security, Session, SessionLimit, Settings, Utf8Header,
 };
 use restante_fuzz::{challenges, cut, only_crlf, steered};
 use sasl::{Account, Candidate, ChannelBindings, Material, Mechanisms, ScramKeys, TokenRefusal, TokenStatus};
@@ -49,14 +49,10 @@ fn play(octets: &[u8], steer: u8, script: u8) -> Played {
     let mut played = Played { output: Vec::new(), replies: 0, closed: false, tail_answered: false };
     let mut pieces = cut(octets, steer);
     let (mut piece, mut effects): (&[u8], usize) = (b"", 0);
-    let mut pending_login = false;
     loop {
         assert!(session.output().len() <= MOST_OUTPUT, "{} octets of output", session.output().len());
         match session.next() {
-            Next::Replied(replied) => {
-                played.replies += 1;
-                assert!(replied.status != Status::Ok || !pending_login, "a reply before its effect");
-            }
+            Next::Replied(_) => played.replies += 1,
             Next::Drain => played.output.extend_from_slice(&session.output().split()),
             Next::NeedInput => {
                 played.output.extend_from_slice(&session.output().split());
@@ -80,7 +76,6 @@ fn play(octets: &[u8], steer: u8, script: u8) -> Played {
             }
             Next::Effect(effect) => {
                 effects += 1;
-                pending_login = false;
                 if matches!(effect, Effect::StartTls) {
                     assert!(!bit(1) && session.input_room() == 0);
                     played.output.extend_from_slice(&session.output().split());
