@@ -167,6 +167,9 @@ fuzz_target!(|input: &[u8]| {
         assert!(line.len() <= 512 || is_challenge, "RFC 2449 section 4: {} octets", line.len());
         assert!(line.is_ascii() || line.starts_with(b"+OK") || line.starts_with(b"-ERR") || line.len() < 80);
     }
+    // The greeting, and one status for each answer.
+    let statuses = lines().filter(|line| line.starts_with(b"+OK") || line.starts_with(b"-ERR")).count();
+    assert_eq!(statuses, 1 + whole.replies);
     // An exchange takes a line more for each challenge, and has one answer.
     let challenges = lines().filter(|line| line.starts_with(b"+ ")).count();
     let commands = octets.iter().filter(|octet| **octet == b'\n').count();
