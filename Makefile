@@ -10,13 +10,17 @@ BINARY := $(CURDIR)/target/restante
 KEEP := mkdir -p target && cp -f $(CARGO_TARGET_DIR)/debug/restante
 E2E := RESTANTE_BINARY=$(BINARY) $(VENV)/pytest -c tests/pytest.ini tests/e2e
 
-.PHONY: help demo test soak faults build fmt fmt-check lint deny unit e2e
+# How long each fuzz target runs.
+FUZZ_SECONDS ?= 60
+
+.PHONY: help demo test soak faults build fmt fmt-check lint deny unit fuzz e2e
 help:
 	@echo 'make demo   run the whole service on a private PostgreSQL and a local directory, with sample mail'
 	@echo 'make test   everything that CI runs'
 	@echo 'make soak   the long campaigns; writes docs/soak.md'
 	@echo 'make build  the binary (debug)        make fmt    format Rust and Python'
 	@echo 'make lint   clippy, cargo deny, ruff  make unit   tests of the crates'
+	@echo 'make fuzz   every fuzz target, FUZZ_SECONDS=60 each; see docs/fuzzing.md'
 	@echo 'make e2e    end-to-end tests (ARGS="-k lmtp" chooses)'
 
 demo:
@@ -33,11 +37,13 @@ test:
 	@tests/timed deny $(MAKE) --no-print-directory deny
 	@tests/timed build $(MAKE) --no-print-directory build
 	@tests/timed unit $(MAKE) --no-print-directory unit
+	@tests/timed fuzz env FUZZ_SEED=1 $(MAKE) --no-print-directory fuzz FUZZ_SECONDS=45
 	@tests/timed e2e $(MAKE) --no-print-directory e2e
 	@tests/timed end
 
 soak:
 	@tests/install
+	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=600
 	@$(MAKE) --no-print-directory faults
 	RESTANTE_FAULTS_BINARY=$(CURDIR)/target/restante-faults $(E2E) --soak -m soak $(ARGS)
 
@@ -53,10 +59,12 @@ build:
 
 fmt:
 	cargo fmt --all
+	cargo fmt --manifest-path fuzz/Cargo.toml
 	$(VENV)/ruff format --quiet tests
 
 fmt-check:
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	$(VENV)/ruff format --quiet --check tests
 
 lint:
@@ -66,9 +74,15 @@ lint:
 deny:
 	cargo fetch --locked --quiet
 	cargo deny --offline --locked --config .deny.toml check licenses bans sources
+	cargo fetch --locked --quiet --manifest-path fuzz/Cargo.toml
+	# Without licences: what the targets use beside the crates above is in no program.
+	cargo deny --offline --locked --manifest-path fuzz/Cargo.toml --config .deny.toml check bans sources
 
 unit:
 	tests/with-postgres cargo nextest run --locked --workspace
+
+fuzz:
+	tests/fuzz $(FUZZ_SECONDS)
 
 e2e:
 	$(E2E) $(ARGS)

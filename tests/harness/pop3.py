@@ -20,8 +20,10 @@ class Pop3:
         tls: str | None = None,
         context: ssl.SSLContext | None = None,
         seconds: float = 60,
+        source: str = "",
     ) -> None:
-        self.socket = socket.create_connection(address, timeout=seconds)
+        """From `source`, an address of this machine, if it matters which."""
+        self.socket = socket.create_connection(address, timeout=seconds, source_address=(source, 0))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls == "implicit":
             self._wrap(context)

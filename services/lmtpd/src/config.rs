@@ -4,16 +4,17 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use lmtp_proto::Settings;
-use net::{Endpoint, Limits, Peer};
+use net::{Endpoint, Limits, Listen, Peer};
 use serde::Deserialize;
 
 /// The configuration of the role. Every key has a default.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Where to listen: `ADDRESS:PORT` or `unix:/PATH`. Anything but loopback and Unix sockets needs `peers`, because whoever reaches
-    /// it writes into maildrops. Default: `["127.0.0.1:1124"]`.
-    pub listen: Vec<Endpoint>,
+    /// Where to listen: `ADDRESS:PORT` or `unix:/PATH`; behind load balancers that speak the PROXY protocol
+    /// `{ address = …, proxy_from = [NETWORK, …] }`. Anything but loopback and Unix sockets without a load balancer needs `peers`,
+    /// because whoever reaches it writes into maildrops. Default: `["127.0.0.1:1124"]`.
+    pub listen: Vec<Listen>,
     /// The networks that mail is accepted from on addresses other than loopback; everybody else is refused. Default: none.
     pub peers: Vec<IpNet>,
     /// This server's name in the greeting and in `Received` lines. Default: the machine's host name.
@@ -34,7 +35,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            listen: vec![Endpoint::Tcp(([127, 0, 0, 1], 1124).into())],
+            listen: vec![Endpoint::Tcp(([127, 0, 0, 1], 1124).into()).into()],
             peers: Vec::new(),
             host: host_name(),
             max_message_octets: 52_428_800,
@@ -107,20 +108,20 @@ impl Config {
     }
 }
 
-/// Whether these addresses may be listened on: an address that other machines reach needs `peers`, and none of them may be everybody.
-pub fn check_exposure(listen: &[Endpoint], peers: &[IpNet]) -> Result<(), ConfigError> {
+/// Whether these addresses may be listened on: an address that other machines reach, also through a load balancer, needs `peers`, and none of them may be everybody.
+pub fn check_exposure(listen: &[Listen], peers: &[IpNet]) -> Result<(), ConfigError> {
     if let Some(everybody) = peers.iter().find(|network| network.prefix_len() == 0) {
         return Err(ConfigError::Everybody(*everybody));
     }
-    match listen.iter().find(|endpoint| !endpoint.is_local()) {
-        Some(open) if peers.is_empty() => Err(ConfigError::Exposed(open.clone())),
+    match listen.iter().find(|listen| !listen.is_local()) {
+        Some(open) if peers.is_empty() => Err(ConfigError::Exposed(open.endpoint.clone())),
         _ => Ok(()),
     }
 }
 
-/// Whether a peer is served by a listener at `endpoint`.
-pub(crate) fn admits(endpoint: &Endpoint, peers: &[IpNet], peer: &Peer) -> bool {
-    endpoint.is_local()
+/// Whether a peer is served by a listener.
+pub(crate) fn admits(listen: &Listen, peers: &[IpNet], peer: &Peer) -> bool {
+    listen.is_local()
         || peer.address.is_some_and(|address| peers.iter().any(|network| network.contains(&address.to_canonical())))
 }
 
@@ -135,7 +136,7 @@ fn host_name() -> String {
 mod tests {
     use super::*;
 
-    fn endpoints(texts: &[&str]) -> Vec<Endpoint> {
+    fn listens(texts: &[&str]) -> Vec<Listen> {
         texts.iter().map(|text| text.parse().unwrap()).collect()
     }
 
@@ -164,9 +165,9 @@ mod tests {
             (&["127.0.0.1:24"], &["::/0"], everybody("::/0")),
         ];
         for (listen, peers, expected) in table {
-            assert_eq!(check_exposure(&endpoints(listen), &networks(peers)), *expected, "{listen:?} {peers:?}");
+            assert_eq!(check_exposure(&listens(listen), &networks(peers)), *expected, "{listen:?} {peers:?}");
         }
-        let error = check_exposure(&endpoints(&["0.0.0.0:24"]), &[]).unwrap_err().to_string();
+        let error = check_exposure(&listens(&["0.0.0.0:24"]), &[]).unwrap_err().to_string();
         assert!(error.contains("0.0.0.0:24") && error.contains("lmtp.peers"), "{error}");
     }
 
@@ -189,6 +190,24 @@ mod tests {
             assert!(admitted("127.0.0.1:24", Some(address)), "{address}");
         }
         assert!(admitted("unix:/run/lmtp", None));
+    }
+
+    #[test]
+    fn a_load_balancer_makes_a_local_address_an_open_one() {
+        let proxy_from = networks(&["127.0.0.0/8"]);
+        for text in ["127.0.0.1:24", "unix:/run/lmtp"] {
+            let listen = Listen { endpoint: text.parse().unwrap(), proxy_from: proxy_from.clone() };
+            let exposed = Err(ConfigError::Exposed(listen.endpoint.clone()));
+            assert_eq!(check_exposure(std::slice::from_ref(&listen), &[]), exposed);
+            let peers = networks(&["192.0.2.0/24"]);
+            assert_eq!(check_exposure(std::slice::from_ref(&listen), &peers), Ok(()));
+            let admitted = |address: Option<&str>| {
+                let peer = Peer { address: address.map(|address| address.parse().unwrap()), unix: address.is_none() };
+                admits(&listen, &peers, &peer)
+            };
+            assert!(admitted(Some("192.0.2.7")));
+            assert!(!admitted(Some("192.0.3.7")) && !admitted(Some("127.0.0.1")) && !admitted(None));
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use directory::Resolution;
 use lmtp_proto::{Abort, Effect, NOT_A_PEER, Next, RecipientReply, Refusal, Security, Session};
 use mail_types::{Address, SessionUuid};
 use mailstore::{Recipient, Target};
-use net::{Endpoint, Peer, Stream};
+use net::{Listen, Peer, Stream};
 use runtime::shutdown::Shutdown;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -27,12 +27,12 @@ const LINGER: Duration = Duration::from_secs(2);
 /// Serves one connection to its end.
 pub(crate) async fn serve(
     shared: Arc<Shared>,
-    endpoint: Arc<Endpoint>,
+    listen: Arc<Listen>,
     mut stream: Stream,
     peer: Peer,
     shutdown: Shutdown,
 ) {
-    if !config::admits(&endpoint, &shared.config.peers, &peer) {
+    if !config::admits(&listen, &shared.config.peers, &peer) {
         metrics::SESSIONS.with_label_values(&["not_a_peer"]).inc();
         tracing::warn!(peer = ?peer.address, "a connection from none of lmtp.peers was refused");
         drop(timeout(LINGER, stream.write_all(NOT_A_PEER)).await);

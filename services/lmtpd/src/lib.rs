@@ -15,7 +15,7 @@ use std::{io, sync::Arc};
 use directory::Directory;
 use mail_types::{Clock, Random};
 use mailstore::Mailstore;
-use net::{Listener, tls::ServerTls};
+use net::{Listen, Listener, tls::ServerTls};
 use runtime::shutdown::Shutdown;
 
 pub use config::{Config, ConfigError, check_exposure};
@@ -55,12 +55,12 @@ impl Server {
     /// peer gets 421; one that has none under way gets it at once. Refuses a listener that other machines reach if the configuration
     /// names no peers, whatever it says about where to listen.
     pub async fn serve(&self, listener: Listener, shutdown: &Shutdown) -> io::Result<()> {
-        let endpoint = listener.bound()?;
-        config::check_exposure(std::slice::from_ref(&endpoint), &self.0.config.peers).map_err(io::Error::other)?;
-        let endpoint = Arc::new(endpoint);
+        let listen = Listen { endpoint: listener.bound()?, proxy_from: listener.proxies().to_vec() };
+        config::check_exposure(std::slice::from_ref(&listen), &self.0.config.peers).map_err(io::Error::other)?;
+        let listen = Arc::new(listen);
         listener
             .serve(self.0.config.limits(), lmtp_proto::TOO_MANY_CONNECTIONS, shutdown, |stream, peer| {
-                connection::serve(self.0.clone(), endpoint.clone(), stream, peer, shutdown.clone())
+                connection::serve(self.0.clone(), listen.clone(), stream, peer, shutdown.clone())
             })
             .await;
         Ok(())

@@ -68,21 +68,36 @@ impl Gate {
         Arc::new(Self { limits, taken: Mutex::default() })
     }
 
+    /// A place for a connection whose peer is known.
     pub(crate) fn enter(self: &Arc<Self>, peer: &Peer) -> Result<Place, Refused> {
-        let network = peer.address.map(network);
+        self.enter_unknown()?.known(peer)
+    }
+
+    /// A place for a connection whose peer is not known yet: it counts in all, and for no address.
+    pub(crate) fn enter_unknown(self: &Arc<Self>) -> Result<Place, Refused> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if taken.total >= self.limits.connections {
             return Err(Refused::Total);
         }
-        if let Some(network) = network {
+        taken.total += 1;
+        Ok(Place { gate: Arc::clone(self), network: None })
+    }
+}
+
+impl Place {
+    /// Counts it for its peer's address, too; if that one has too many, the place is given back.
+    pub(crate) fn known(mut self, peer: &Peer) -> Result<Self, Refused> {
+        let Some(network) = peer.address.map(network) else { return Ok(self) };
+        {
+            let mut taken = self.gate.taken.lock().unwrap_or_else(PoisonError::into_inner);
             let from_there = taken.by_network.entry(network).or_default();
-            if *from_there >= self.limits.connections_per_address {
+            if *from_there >= self.gate.limits.connections_per_address {
                 return Err(Refused::Address);
             }
             *from_there += 1;
         }
-        taken.total += 1;
-        Ok(Place { gate: Arc::clone(self), network })
+        self.network = Some(network);
+        Ok(self)
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use ipnet::IpNet;
 use prometheus::{IntCounterVec, IntGaugeVec, register_int_counter_vec, register_int_gauge_vec};
 use runtime::shutdown::Shutdown;
 use socket2::{SockRef, TcpKeepalive};
@@ -19,8 +20,9 @@ use tokio::{
 };
 
 use crate::{
-    Endpoint, Limits, Peer, Stream,
-    limits::{Gate, Refused},
+    Endpoint, Limits, Peer, ProxySettings, Stream,
+    limits::{Gate, Place, Refused},
+    proxied::{NoClient, Proxied},
 };
 
 /// The kernel's queue of connections not yet accepted.
@@ -55,6 +57,7 @@ static REFUSED: LazyLock<IntCounterVec> = LazyLock::new(|| {
 pub struct Listener {
     socket: ListeningSocket,
     name: &'static str,
+    proxied: Option<Proxied>,
 }
 
 #[derive(Debug)]
@@ -72,7 +75,20 @@ impl Listener {
         };
         let socket = bound
             .map_err(|error| io::Error::new(error.kind(), format!("{name} cannot listen on {endpoint}: {error}")))?;
-        Ok(Self { socket, name })
+        Ok(Self { socket, name, proxied: None })
+    }
+
+    /// With any networks: every connection has to come from one of them and to begin with a PROXY protocol header, which says
+    /// who the peer is; others are closed without a word. With none the listener is as it was and reads no header.
+    #[must_use]
+    pub fn proxy_from(self, networks: &[IpNet], settings: ProxySettings) -> Self {
+        let proxied = (!networks.is_empty()).then(|| Proxied { from: networks.to_vec(), settings });
+        Self { proxied, ..self }
+    }
+
+    /// The networks whose load balancers say who the peer is; none if nobody does.
+    pub fn proxies(&self) -> &[IpNet] {
+        self.proxied.as_ref().map_or(&[], |proxied| &proxied.from)
     }
 
     /// Where it listens: what was asked for, with the port that was picked.
@@ -100,23 +116,51 @@ impl Listener {
         let refusals = Arc::new(Semaphore::new(REFUSALS));
         let (open, accepted) = (OPEN.with_label_values(&[name]), ACCEPTED.with_label_values(&[name]));
         let mut connections = JoinSet::new();
+        // Those whose header is not read yet. Who they are is not known, so draining just drops them.
+        let mut unknown = JoinSet::new();
         loop {
-            let (stream, peer) = tokio::select! {
+            let (stream, peer, place) = tokio::select! {
                 biased;
                 () = shutdown.draining() => break,
                 Some(ended) = connections.join_next(), if !connections.is_empty() => {
                     log_panic(name, ended);
                     continue;
                 }
-                incoming = self.accept() => match incoming {
-                    Ok(incoming) => incoming,
+                Some(known) = unknown.join_next(), if !unknown.is_empty() => match known {
+                    Ok(Ok((stream, peer, place))) => (stream, peer, Place::known(place, &peer)),
+                    Ok(Err(no_client)) => {
+                        drop_unknown(name, &no_client);
+                        continue;
+                    }
                     Err(error) => {
+                        log_panic(name, Err(error));
+                        continue;
+                    }
+                },
+                incoming = self.accept() => match (incoming, &self.proxied) {
+                    (Ok((stream, peer)), None) => (stream, peer, gate.enter(&peer)),
+                    (Ok((_, proxy)), Some(proxied)) if !proxied.trusts(&proxy) => {
+                        drop_unknown(name, &NoClient::Network);
+                        continue;
+                    }
+                    (Ok((mut stream, proxy)), Some(proxied)) => match gate.enter_unknown() {
+                        Err(refused) => (stream, proxy, Err(refused)),
+                        Ok(place) => {
+                            let proxied = proxied.clone();
+                            unknown.spawn(async move {
+                                let peer = proxied.client(&mut stream, proxy).await?;
+                                Ok((stream, peer, place))
+                            });
+                            continue;
+                        }
+                    },
+                    (Err(error), _) => {
                         wait_after(name, &error).await;
                         continue;
                     }
                 }
             };
-            match gate.enter(&peer) {
+            match place {
                 Ok(place) => {
                     accepted.inc();
                     let open = Counted::new(open.clone());
@@ -129,7 +173,7 @@ impl Listener {
                 Err(refused) => refuse(name, refused, stream, refusal, &refusals),
             }
         }
-        drop(self);
+        drop((self, unknown));
         let cut_off = async {
             shutdown.deadline().await;
             tokio::time::sleep(AFTER_DEADLINE).await;
@@ -236,6 +280,22 @@ fn refuse(
         drop(tokio::time::timeout(REFUSAL_TIMEOUT, tell).await);
         drop(permit);
     });
+}
+
+/// Counts a connection that is closed because it does not say whose it is.
+fn drop_unknown(name: &'static str, no_client: &NoClient) {
+    REFUSED.with_label_values(&[name, no_client.reason()]).inc();
+    match no_client {
+        // Anybody can cause these.
+        NoClient::Network | NoClient::Lost => {
+            tracing::debug!(listener = name, reason = no_client.reason(), "connection closed");
+        }
+        // A load balancer of ours is not set up as it should be.
+        NoClient::Header(error) => {
+            tracing::warn!(listener = name, %error, "a load balancer sent no proper PROXY header")
+        }
+        NoClient::Deadline => tracing::warn!(listener = name, "a load balancer sent no PROXY header in time"),
+    }
 }
 
 /// A connection that broke before it was accepted concerns nobody; without file descriptors it is of no use to try at once.

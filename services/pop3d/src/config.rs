@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use directory::SessionLimitsSettings;
 use mail_types::DomainName;
-use net::{Endpoint, Limits};
+use net::{Endpoint, Limits, Listen};
 use pop3_proto::{Expire, MAX_AUTH_LINE, Settings};
 use sasl::{Mechanism, Mechanisms};
 use serde::{Deserialize, Deserializer};
@@ -13,10 +13,11 @@ use serde::{Deserialize, Deserializer};
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Where POP3 in clear is spoken, with STLS: `ADDRESS:PORT` or `unix:/PATH`. Default: `["127.0.0.1:1110"]`.
-    pub listen: Vec<Endpoint>,
-    /// Where POP3 is spoken over TLS from the first octet. Default: `["127.0.0.1:1995"]`.
-    pub listen_tls: Vec<Endpoint>,
+    /// Where POP3 in clear is spoken, with STLS: `ADDRESS:PORT` or `unix:/PATH`; behind load balancers that speak the PROXY
+    /// protocol `{ address = …, proxy_from = [NETWORK, …] }`. Default: `["127.0.0.1:1110"]`.
+    pub listen: Vec<Listen>,
+    /// Where POP3 is spoken over TLS from the first octet, likewise. Default: `["127.0.0.1:1995"]`.
+    pub listen_tls: Vec<Listen>,
     /// Accept passwords in clear on `listen`. Only where something else protects the way. Default: false.
     pub passwords_in_clear: bool,
     /// How the server calls itself, in the greeting of APOP and in challenges. Default: localhost.
@@ -73,8 +74,8 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            listen: vec![Endpoint::Tcp(([127, 0, 0, 1], 1110).into())],
-            listen_tls: vec![Endpoint::Tcp(([127, 0, 0, 1], 1995).into())],
+            listen: vec![Endpoint::Tcp(([127, 0, 0, 1], 1110).into()).into()],
+            listen_tls: vec![Endpoint::Tcp(([127, 0, 0, 1], 1995).into()).into()],
             passwords_in_clear: false,
             host: Host::default(),
             default_domain: None,

@@ -18,6 +18,7 @@ pub(crate) struct Config {
     pub(crate) ops: Ops,
     pub(crate) shutdown: ShutdownSettings,
     pub(crate) tls: Tls,
+    pub(crate) proxy: net::ProxySettings,
     pub(crate) egress: net::egress::Settings,
     pub(crate) dns: net::egress::DnsSettings,
     pub(crate) database: PoolSettings,
@@ -126,6 +127,9 @@ impl Config {
                 "pop3.session_seconds ({session}) must be below half of worker.sweep.grace_seconds ({grace}): \
                  the messages of a session must be there to its end"
             );
+        }
+        if let Err(error) = self.proxy.check() {
+            bail!(error);
         }
         if self.database.max_connections == 0 {
             bail!("database.max_connections must not be 0");

@@ -96,11 +96,11 @@ async fn serve(
 /// The listeners of the command line; the certificate of the data directory; the rest as in `serve`, by `RESTANTE_SECTION__KEY`.
 fn configuration(arguments: &DevArguments, data_dir: &DataDir) -> anyhow::Result<Config> {
     let mut config: Config = runtime::config::load(None)?;
-    config.pop3.listen = vec![Endpoint::Tcp(arguments.pop3_listen)];
-    config.pop3.listen_tls = vec![Endpoint::Tcp(arguments.pop3s_listen)];
+    config.pop3.listen = vec![Endpoint::Tcp(arguments.pop3_listen).into()];
+    config.pop3.listen_tls = vec![Endpoint::Tcp(arguments.pop3s_listen).into()];
     config.pop3.passwords_in_clear =
         arguments.pop3_listen.ip().is_loopback() && arguments.admin_listen.ip().is_loopback();
-    config.lmtp.listen = vec![Endpoint::Tcp(arguments.lmtp_listen)];
+    config.lmtp.listen = vec![Endpoint::Tcp(arguments.lmtp_listen).into()];
     config.admin.listen = vec![Endpoint::Tcp(arguments.admin_listen)];
     config.ops.listen = arguments.ops_listen;
     let tls = net::tls::self_signed(data_dir.path())?;

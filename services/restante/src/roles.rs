@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use directory::Directory;
 use mail_types::{Clock, Random};
 use mailstore::{Mailstore, Parts};
-use net::{Endpoint, Listener, egress::Egress, tls::ServerTls};
+use net::{Listen, Listener, ProxySettings, egress::Egress, tls::ServerTls};
 use runtime::{
     database::{self, DbRole, Pool},
     ops::{self, Readiness},
@@ -32,23 +32,24 @@ pub(crate) struct Listeners {
 impl Listeners {
     /// Binds what these roles listen on.
     pub(crate) async fn bind(config: &Config, roles: &[Role]) -> anyhow::Result<Self> {
-        let of =
-            |role: Role, endpoints: &[Endpoint]| if roles.contains(&role) { endpoints.to_vec() } else { Vec::new() };
+        let of = |role: Role, listen: &[Listen]| if roles.contains(&role) { listen.to_vec() } else { Vec::new() };
+        let admin: Vec<Listen> = config.admin.listen.iter().cloned().map(Listen::from).collect();
+        let proxy = config.proxy;
         let address = config.ops.listen;
         Ok(Self {
-            pop3: bind(&of(Role::Pop3, &config.pop3.listen), "pop3").await?,
-            pop3s: bind(&of(Role::Pop3, &config.pop3.listen_tls), "pop3s").await?,
-            lmtp: bind(&of(Role::Lmtp, &config.lmtp.listen), "lmtp").await?,
-            admin: bind(&of(Role::Admin, &config.admin.listen), "admin").await?,
+            pop3: bind(&of(Role::Pop3, &config.pop3.listen), "pop3", proxy).await?,
+            pop3s: bind(&of(Role::Pop3, &config.pop3.listen_tls), "pop3s", proxy).await?,
+            lmtp: bind(&of(Role::Lmtp, &config.lmtp.listen), "lmtp", proxy).await?,
+            admin: bind(&of(Role::Admin, &admin), "admin", proxy).await?,
             ops: TcpListener::bind(address).await.with_context(|| format!("ops cannot listen on {address}"))?,
         })
     }
 }
 
-async fn bind(endpoints: &[Endpoint], name: &'static str) -> anyhow::Result<Vec<Listener>> {
+async fn bind(listen: &[Listen], name: &'static str, proxy: ProxySettings) -> anyhow::Result<Vec<Listener>> {
     let mut bound = Vec::new();
-    for endpoint in endpoints {
-        bound.push(Listener::bind(endpoint, name).await?);
+    for Listen { endpoint, proxy_from } in listen {
+        bound.push(Listener::bind(endpoint, name).await?.proxy_from(proxy_from, proxy));
     }
     Ok(bound)
 }

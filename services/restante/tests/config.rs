@@ -66,7 +66,7 @@ fn a_sound_configuration_is_proved_and_shows_no_secret() {
 fn every_fault_is_named() {
     let scene = Scene::new();
     let both = [&["config", "check"][..], &["serve"]];
-    let faults: [(&str, Changes, &str); 18] = [
+    let faults: [(&str, Changes, &str); 21] = [
         ("[pop3]\nlisten_tls = []\nlissten = []", &[], "lissten"),
         ("[pop3]\nlisten_tls = []\nlisten = ['localhost:110']", &[], "pop3.listen"),
         ("nonsense", &[], "restante.toml"),
@@ -83,6 +83,22 @@ fn every_fault_is_named() {
         ("[tls]\ncertificate = '/nowhere/cert.pem'\nkey = '/nowhere/key.pem'", &[], "/nowhere/cert.pem"),
         ("[tls]\ncertificate = '/nowhere/cert.pem'", &[], "tls.key"),
         ("[pop3]\nlisten_tls = []\n[lmtp]\nlisten = ['0.0.0.0:24']", &[], "lmtp.peers"),
+        (
+            "[pop3]\nlisten_tls = []\nlisten = [{ address = '127.0.0.1:110', proxy_from = [] }]",
+            &[],
+            "proxy_from is empty",
+        ),
+        (
+            NO_TLS,
+            &[("RESTANTE_POP3__LISTEN", Some("[{ address = '[::1]:110', proxy_from = ['::/0'] }]"))],
+            "::/0 is everybody",
+        ),
+        ("[proxy]\nheader_octets = 255\n[pop3]\nlisten_tls = []", &[], "proxy.header_octets"),
+        (
+            "[pop3]\nlisten_tls = []\n[lmtp]\nlisten = [{ address = '127.0.0.1:24', proxy_from = ['127.0.0.1/32'] }]",
+            &[],
+            "lmtp.peers",
+        ),
         (NO_TLS, &[("RESTANTE_MASTER_KEY", None)], "RESTANTE_MASTER_KEY"),
         (NO_TLS, &[("RESTANTE_MASTER_KEY", Some("x:AAAA"))], "32 octets"),
         (NO_TLS, &[("RESTANTE_DATABASE_URL", None)], "RESTANTE_DATABASE_URL_POP3"),

@@ -66,7 +66,7 @@ pub(crate) async fn world(config: Config) -> World {
     let tls = ServerTls::from_directory(&net::tls::self_signed(files.path()).unwrap()).unwrap();
     let lmtp = directory(&database, DbRole::Lmtp).await;
     let config = Config { host: "mx.restante.test".to_owned(), ..config };
-    let endpoint = config.listen.first().unwrap().clone();
+    let endpoint = config.listen.first().unwrap().endpoint.clone();
     let server =
         Server::new(config, Some(tls), lmtp, mailstore, Arc::new(FakeClock::default()), Arc::new(SeededRandom::new(1)))
             .unwrap();
