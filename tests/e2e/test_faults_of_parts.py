@@ -117,7 +117,7 @@ FAULTS = {
     "PostgreSQL restarted": Fault(both(lambda c: c.postgres.stop(), lambda c: c.postgres.start()), lambda c: None, codes=EITHER, login="served refused", long=True),
     "PostgreSQL refuses connections": Fault(lambda c: c.pg.accept("refuse"), login="refused"),
     "PostgreSQL takes connections and is silent": Fault(both(lambda c: c.pg.accept("hang"), lambda c: c.pg.cut()), login="refused", long=True),
-    "PostgreSQL slow": Fault(lambda c: c.pg.latency(0.1), codes=TRUE),
+    "PostgreSQL slow": Fault(lambda c: c.pg.latency(0.05), codes=TRUE),
     "connections to PostgreSQL cut": Fault(lambda c: c.pg.cut(), codes=EITHER, login="served refused"),
     "the answers to some commits cut off": Fault(lambda c: c.pg.cut_calls("lmtp_deliver_1", times=3), codes=TRUE),
     "the answer to every commit cut off": Fault(lambda c: c.pg.cut_calls("lmtp_deliver_1"), long=True),
