@@ -338,7 +338,8 @@ def test_a_store_without_space(cluster: ProxiedCluster, tenant: Tenant) -> None:
         return session.deliver("kept@sender.test", [address], LARGE)[0].code
 
     try:
-        restart(1, 1)
+        there = len(list((cluster.store.directory / "data").glob("*.dat")))
+        restart(there + 1, 1)
         with Lmtp(cluster.lmtp) as session:
             codes = []
             while len(codes) < 100 and 451 not in codes:
