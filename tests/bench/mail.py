@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import math
 import random
 from pathlib import Path
@@ -20,7 +21,7 @@ _SYLLABLES = [a + b for a in ("b", "d", "f", "k", "l", "m", "n", "r", "s", "t", 
 def _words(chance: random.Random) -> tuple[list[str], list[float]]:
     """Two thousand made-up words, of which few are frequent, as in languages (Zipf)."""
     words = ["".join(chance.choices(_SYLLABLES, k=chance.choice((1, 2, 2, 3, 4)))) for _ in range(2000)]
-    return words, [1 / (rank + 2) for rank in range(len(words))]
+    return words, list(itertools.accumulate(1 / (rank + 2) for rank in range(len(words))))
 
 
 def synthetic(count: int, seed: int = 1) -> list[bytes]:
@@ -34,13 +35,13 @@ def _message(chance: random.Random, number: int, words: list[str], weights: list
     octets = min(LARGEST, int(chance.lognormvariate(math.log(MEDIAN), SIGMA)))
     head = (
         f"From: Ada <ada{number}@sender.test>\r\nTo: Ben <ben@reader.test>\r\n"
-        f"Subject: {' '.join(chance.choices(words, weights, k=5))}\r\nDate: Tue, 24 Nov 2026 06:35:16 +0000\r\n"
+        f"Subject: {' '.join(chance.choices(words, cum_weights=weights, k=5))}\r\nDate: Tue, 24 Nov 2026 06:35:16 +0000\r\n"
         f"Message-ID: <{chance.randbytes(12).hex()}@sender.test>\r\nMIME-Version: 1.0\r\n"
         f"X-Trace: {chance.randbytes(100).hex()}\r\nContent-Type: multipart/mixed; boundary=part\r\n\r\n--part\r\n\r\n"
     ).encode()
     parts, left = [head], max(100, min(octets, TEXT) - len(head))
     while left > 0:
-        line = " ".join(chance.choices(words, weights, k=12)).encode() + b"\r\n"
+        line = " ".join(chance.choices(words, cum_weights=weights, k=12)).encode() + b"\r\n"
         parts.append(line)
         left -= len(line)
     if octets > TEXT:
