@@ -13,11 +13,12 @@ E2E := RESTANTE_BINARY=$(BINARY) $(VENV)/pytest -c tests/pytest.ini tests/e2e
 # How long each fuzz target runs.
 FUZZ_SECONDS ?= 60
 
-.PHONY: help demo test soak faults build fmt fmt-check lint deny unit fuzz e2e
+.PHONY: help demo test soak faults build fmt fmt-check lint deny unit fuzz e2e bench-mailstore
 help:
 	@echo 'make demo   run the whole service on a private PostgreSQL and a local directory, with sample mail'
 	@echo 'make test   everything that CI runs'
 	@echo 'make soak   the long campaigns; writes docs/soak.md'
+	@echo 'make bench-mailstore   measures the mailstore; writes the figures of docs/mailstore.md'
 	@echo 'make build  the binary (debug)        make fmt    format Rust and Python'
 	@echo 'make lint   clippy, cargo deny, ruff  make unit   tests of the crates'
 	@echo 'make fuzz   every fuzz target, FUZZ_SECONDS=60 each; see docs/fuzzing.md'
@@ -86,3 +87,8 @@ fuzz:
 
 e2e:
 	$(E2E) $(ARGS)
+
+bench-mailstore:
+	@tests/install
+	@$(MAKE) --no-print-directory build
+	cd tests && RESTANTE_BINARY=$(BINARY) $(VENV)/python -m bench.mailstore $(ARGS)

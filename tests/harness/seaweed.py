@@ -21,6 +21,8 @@ class SeaweedFs:
         self.directory = directory
         self.bucket = bucket
         self.process: Process | None = None
+        # What it may take at most, from its next start on.
+        self.volumes, self.volume_megabytes = 100, 512
         # Of each of its ports SeaweedFS also takes port + 10 000 for gRPC.
         self.master, self.volume, self.filer, self.s3 = ports.free(4, highest=55535)
         (directory / "data").mkdir(parents=True, exist_ok=True)
@@ -51,7 +53,7 @@ class SeaweedFs:
              f"-master.port={self.master}", f"-volume.port={self.volume}", f"-filer.port={self.filer}",
              "-filer", f"-filer.localSocket={self.directory / 'filer.sock'}",
              "-s3", f"-s3.localSocket={self.directory / 's3.sock'}", f"-s3.port={self.s3}", f"-s3.config={self.directory / 's3.json'}",
-             "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.volumeSizeLimitMB=512", "-volume.max=100",
+             "-s3.port.iceberg=0", "-s3.port.lance=0", f"-master.volumeSizeLimitMB={self.volume_megabytes}", f"-volume.max={self.volumes}",
              "-master.telemetry=false", "-master.electionTimeout=1s"],
             self.directory / "log",
             cwd=self.directory,

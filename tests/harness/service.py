@@ -200,6 +200,9 @@ class Cluster(Service):
     def url_for(self, user: str) -> str:
         return self.postgres.url.replace("postgres://postgres@", f"postgres://{user}@", 1)
 
+    def store_url(self) -> str:
+        return self.store.url
+
     def environment(self) -> dict[str, str]:
         """Every role comes to the database under its own name; nobody but the owner is the superuser."""
         roles = {
@@ -210,7 +213,7 @@ class Cluster(Service):
             {
                 **roles,
                 "RESTANTE_DATABASE_URL_OWNER": self.postgres.url,
-                "RESTANTE_OBJECT_STORE_URL": self.store.url,
+                "RESTANTE_OBJECT_STORE_URL": self.store_url(),
                 "RESTANTE_MASTER_KEY": self.master_key,
                 **self.store.environment,
             }
@@ -265,7 +268,7 @@ class Cluster(Service):
         except BaseException:
             self.__exit__()
             raise
-        frontends = [self.ports["pop3-1"], self.ports["pop3-2"]]
+        frontends = [self.ports[name] for name in self.NAMES if name.startswith("pop3")]
         self.pop3 = [("127.0.0.1", each["pop3"]) for each in frontends]
         self.pop3s = [("127.0.0.1", each["pop3s"]) for each in frontends]
         self.lmtp = ("127.0.0.1", self.ports["lmtp"]["lmtp"])

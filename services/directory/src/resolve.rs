@@ -1,6 +1,7 @@
 //! Where a recipient's address leads: an account, the accounts of an alias, or the domain's catch-all.
 
 use mail_types::{AccountId, Address, TenantId};
+use runtime::database::asked;
 
 use crate::error::inconsistent;
 use crate::{Directory, Result};
@@ -34,13 +35,15 @@ impl Directory {
     /// Resolves a recipient; `declared_octets` is what the sender said the message has (RFC 1870), if it did.
     pub async fn resolve(&self, address: &Address, declared_octets: Option<u64>) -> Result<Resolution> {
         let declared = i64::try_from(declared_octets.unwrap_or(0)).unwrap_or(i64::MAX / 2);
-        let (verdict, tenant, accounts): (i16, Option<i32>, Option<Vec<i64>>) =
+        let key = address.local.key();
+        let (verdict, tenant, accounts): (i16, Option<i32>, Option<Vec<i64>>) = asked(&self.pool, || {
             sqlx::query_as("SELECT verdict, tenant_id, account_ids FROM restante.lmtp_resolve_1($1, $2, $3)")
                 .bind(address.domain.as_str())
-                .bind(address.local.key().as_str())
+                .bind(key.as_str())
                 .bind(declared)
                 .fetch_one(&self.pool)
-                .await?;
+        })
+        .await?;
         match verdict {
             1 => {
                 let tenant = tenant.map(TenantId).ok_or_else(|| inconsistent("lmtp_resolve_1", "tenant_id"))?;

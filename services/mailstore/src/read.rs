@@ -2,6 +2,8 @@
 //! handed on. A damaged message therefore never looks complete to a client.
 
 mod part;
+#[cfg(test)]
+mod vectors;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _};

@@ -209,6 +209,29 @@ async fn set_up(connection: &mut PgConnection, setup: &str) -> Result<(), sqlx::
     connection.execute(sqlx::raw_sql(AssertSqlSafe(setup.to_owned()))).await.map(drop)
 }
 
+/// Asks something that may be asked twice. Where the connection broke under the question, it is asked again on another; a fail-over
+/// breaks all connections at once, so those that lie idle are tried first and the broken ones dropped.
+pub async fn asked<T, Q>(pool: &Pool, mut question: impl FnMut() -> Q) -> Result<T, sqlx::Error>
+where
+    Q: Future<Output = Result<T, sqlx::Error>>,
+{
+    match question().await {
+        Err(error) if is_broken(&error) => tracing::debug!(%error, "asked again on another connection"),
+        answered => return answered,
+    }
+    // Those that answer are held until all were tried, else the same one would come again.
+    let mut whole = Vec::new();
+    for _ in 0..pool.num_idle() {
+        let Some(mut connection) = pool.try_acquire() else { break };
+        match connection.ping().await {
+            Ok(()) => whole.push(connection),
+            Err(_) => drop(connection.detach()),
+        }
+    }
+    drop(whole);
+    question().await
+}
+
 /// Asks the database for nothing: a readiness check.
 pub async fn ping(pool: &Pool) -> Result<(), Error> {
     sqlx::query("SELECT 1").execute(pool).await?;

@@ -3,7 +3,7 @@
 
 use mail_types::Secret;
 use runtime::database::{
-    DbRole, Error, MIGRATOR, PoolSettings, commit_unknown, connect, create_database, is_transient, migrate, ping,
+    DbRole, Error, MIGRATOR, PoolSettings, asked, commit_unknown, connect, create_database, is_transient, migrate, ping,
 };
 use sqlx::AssertSqlSafe;
 
@@ -51,6 +51,33 @@ async fn errors_say_whether_another_try_may_help() {
     let broken = transaction.commit().await.unwrap_err();
     assert!(is_transient(&broken) && commit_unknown(&broken), "{broken}");
     ping(&pool).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_question_survives_that_all_connections_break() {
+    let database = testkit::database().await;
+    let pool = connect(&database.url(), DbRole::Owner, &PoolSettings::default()).await.unwrap();
+    let superuser = database.superuser().await;
+    let break_all = async || {
+        let mut held = Vec::new();
+        for _ in 0..5 {
+            held.push(pool.acquire().await.unwrap());
+        }
+        drop(held);
+        sqlx::query(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity \
+             WHERE application_name = 'restante-owner' AND datname = current_database()",
+        )
+        .execute(&superuser)
+        .await
+        .unwrap();
+    };
+    let question = || sqlx::query_scalar::<_, i32>("SELECT 7").fetch_one(&pool);
+    break_all().await;
+    assert!(is_transient(&question().await.unwrap_err()), "asked once, it fails");
+    break_all().await;
+    assert_eq!(asked(&pool, question).await.unwrap(), 7);
+    assert!(asked(&pool, || sqlx::query_scalar::<_, i32>("SELECT nothing").fetch_one(&pool)).await.is_err());
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
 use mail_types::{AccountId, Address, CredentialId, MaildropState, Octets, TenantId};
+use runtime::database::asked;
 use serde_json::Value;
 use sqlx::PgPool;
 use sqlx::types::ipnet::IpNet;
@@ -83,16 +84,19 @@ pub(super) struct Candidate {
 
 /// Asks: one round trip.
 pub(super) async fn find(pool: &PgPool, address: &Address) -> Result<Found> {
+    let key = address.local.key();
     // Named columns: a later release's function may have more of them.
-    let row = sqlx::query_as::<_, LoginRow>(
-        "SELECT tenant_id, account_id, local_part, tenant_status, account_status, tenant_policy, domain_policy, account_policy,
-                shape, next_uid, live_messages, live_octets, credential_ids, kinds, verifiers, scopes, allowed_nets, expires_at,
-                policies, scram_salt, scram_iterations, scram256, scram1, sealed
-           FROM restante.pop3_login_1($1, $2)",
-    )
-    .bind(address.domain.as_str())
-    .bind(address.local.key().as_str())
-    .fetch_one(pool)
+    let row: LoginRow = asked(pool, || {
+        sqlx::query_as(
+            "SELECT tenant_id, account_id, local_part, tenant_status, account_status, tenant_policy, domain_policy, account_policy,
+                    shape, next_uid, live_messages, live_octets, credential_ids, kinds, verifiers, scopes, allowed_nets, expires_at,
+                    policies, scram_salt, scram_iterations, scram256, scram1, sealed
+               FROM restante.pop3_login_1($1, $2)",
+        )
+        .bind(address.domain.as_str())
+        .bind(key.as_str())
+        .fetch_one(pool)
+    })
     .await?;
     row.found(address)
 }

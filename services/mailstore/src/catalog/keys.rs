@@ -1,7 +1,7 @@
 //! The tenants' wrapped data keys (`tenant_key_1`, `tenant_key_make_1`).
 
 use mail_types::TenantId;
-use runtime::database::{DbRole, Pool};
+use runtime::database::{DbRole, Pool, asked};
 use sqlx::Row as _;
 
 use super::{as_tenant, named};
@@ -36,7 +36,7 @@ async fn ask(pool: &Pool, role: DbRole, tenant: TenantId, version: Option<u32>) 
     let row = named("tenant_key_1", async {
         if role != DbRole::Admin {
             let sql = "SELECT key_version, master_key_id, wrapped FROM restante.tenant_key_1($1, $2)";
-            return sqlx::query(sql).bind(tenant.0).bind(version).fetch_optional(pool).await;
+            return asked(pool, || sqlx::query(sql).bind(tenant.0).bind(version).fetch_optional(pool)).await;
         }
         let mut tx = as_tenant(pool, tenant).await?;
         let sql = "SELECT key_version, master_key_id, wrapped FROM restante.admin_tenant_key_1($1, $2)";

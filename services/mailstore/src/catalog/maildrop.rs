@@ -1,7 +1,7 @@
 //! The messages of a maildrop: `pop3_list_1`, and for the API the rows under row-level security.
 
 use mail_types::{AccountId, Guid, Octets, SegmentUuid, TenantId, UniqueId};
-use runtime::database::Pool;
+use runtime::database::{Pool, asked};
 use sqlx::{Row as _, postgres::PgRow};
 use uuid::Uuid;
 
@@ -19,14 +19,16 @@ pub(crate) async fn list(
 ) -> Result<Vec<Message>, Error> {
     let rows = named(
         "pop3_list_1",
-        sqlx::query(
-            "SELECT uid, octets, guid, segment_uuid, frame_offset, frame_len, head_len, traits, legacy_id, prefix \
-             FROM restante.pop3_list_1($1, $2, $3)",
-        )
-        .bind(tenant.0)
-        .bind(account.0)
-        .bind(after_uid)
-        .fetch_all(pool),
+        asked(pool, || {
+            sqlx::query(
+                "SELECT uid, octets, guid, segment_uuid, frame_offset, frame_len, head_len, traits, legacy_id, prefix \
+                 FROM restante.pop3_list_1($1, $2, $3)",
+            )
+            .bind(tenant.0)
+            .bind(account.0)
+            .bind(after_uid)
+            .fetch_all(pool)
+        }),
     )
     .await?;
     let mut messages = rows.iter().map(message).collect::<Result<Vec<_>, _>>()?;
