@@ -2,10 +2,13 @@
 //! and nothing else; the SQL stands beside the type it fills, one file per purpose.
 
 pub(crate) mod deliver;
+pub(crate) mod hasten;
 pub(crate) mod keys;
 pub(crate) mod lease;
 pub(crate) mod maildrop;
 pub(crate) mod quit;
+pub(crate) mod restore;
+pub(crate) mod session;
 pub(crate) mod sweep;
 
 use std::sync::LazyLock;

@@ -7,5 +7,6 @@ mod expunge;
 mod grants;
 mod lease;
 mod read;
+mod restore;
 mod storm;
 mod world;

@@ -24,6 +24,7 @@ pub(crate) struct World {
     pub(crate) directory: tempfile::TempDir,
     pub(crate) lmtp: Mailstore,
     pub(crate) pop3: Mailstore,
+    pub(crate) admin: Mailstore,
 }
 
 impl World {
@@ -65,8 +66,8 @@ impl World {
             .await
             .unwrap()
         };
-        let (lmtp, pop3) = (open(DbRole::Lmtp).await, open(DbRole::Pop3).await);
-        Self { superuser, store, directory, lmtp, pop3, database }
+        let (lmtp, pop3, admin) = (open(DbRole::Lmtp).await, open(DbRole::Pop3).await, open(DbRole::Admin).await);
+        Self { superuser, store, directory, lmtp, pop3, admin, database }
     }
 
     /// A new account of tenant `a` or `b` with at most so many octets.
