@@ -5,6 +5,7 @@
 mod delivery;
 mod expunge;
 mod grants;
+mod kept;
 mod lease;
 mod read;
 mod restore;
