@@ -92,6 +92,38 @@ def test_a_session_sees_what_was_there_at_its_login(service: Service, tenant: Te
     ]
 
 
+def test_what_a_session_deleted_is_undone(service: Service, tenant: Tenant) -> None:
+    """DELE and QUIT by mistake: the API finds the session and undoes it; clients see the same ids in the same order."""
+    address = tenant.add("ada")
+    fill(service, address, 4)
+    with service.open(address, tenant.password) as session:
+        listing, texts = session.uidl(), session.retr_all()
+        for number in (1, 2, 4):
+            session.dele(number)
+        session.quit()
+    path = f"/v1/accounts/{address}"
+    [past] = service.api.items(f"{path}/sessions")
+    assert (past["fetched"], past["expunged"], past["restorable"], past["tls"]) == (4, 3, 3, "implicit")
+    expunged = service.api.items(f"{path}/messages/expunged", limit=2)
+    assert {each["unique_id"] for each in expunged} == {listing[1], listing[2], listing[4]}
+    assert {each["session"] for each in expunged} == {past["id"]}
+    # What comes meanwhile stays behind what was there before it.
+    fill(service, address, 1, first=9)
+    under_way = service.open(address, tenant.password, frontend=1)
+    restored = service.api.call("POST", f"{path}/sessions/{past['id']}/undo")
+    assert restored == {"messages": 3, "octets": sum(len(texts[index]) for index in (0, 1, 3))}
+    assert len(under_way.uidl()) == 2
+    under_way.quit()
+    for frontend in (0, 1):
+        with service.open(address, tenant.password, frontend=frontend) as session:
+            assert list(session.uidl().values())[:4] == list(listing.values())
+            assert session.retr_all()[:4] == texts
+            session.quit()
+    assert service.api.items(f"{path}/messages/expunged") == []
+    usage = service.api.get(f"{path}/usage")
+    assert (usage["messages"], usage["expunged_octets"]) == (5, 0)
+
+
 def test_logins(service: Service, tenant: Tenant) -> None:
     """The right password, an app password, neither; a changed password is refused at once by every frontend."""
     address = tenant.add("ada")

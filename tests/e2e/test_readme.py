@@ -76,6 +76,19 @@ def test_manage(demo: Embedded) -> None:
     assert len(demo.api.items("/v1/accounts/carol@acme.test/messages")) == 1
 
 
+def test_undelete(demo: Embedded) -> None:
+    address = "alice@demo.test"
+    before = demo.api.items(f"/v1/accounts/{address}/messages")
+    with demo.open(address, (demo.directory / "demo-password-alice").read_text().strip()) as session:
+        session.dele(1)
+        session.quit()
+    definitions = "".join(commands(demo, "Manage").splitlines(keepends=True)[:2])
+    said = run(demo, definitions + commands(demo, "Undelete"))
+    assert "/problems/" not in said, said
+    assert f'{{"messages":1,"octets":{before[0]["octets"]}}}' in said, said
+    assert demo.api.items(f"/v1/accounts/{address}/messages") == before
+
+
 def test_the_api_page(demo: Embedded) -> None:
     page = Api(demo.ready["admin"], None)
     html = page.call("GET", "/")

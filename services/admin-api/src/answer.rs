@@ -34,22 +34,30 @@ pub(crate) struct List<T> {
     next_cursor: Option<String>,
 }
 
-/// Something that was made: 201, the whole of it, and where it is.
-pub(crate) struct Created {
-    /// Its path.
-    pub(crate) location: String,
+/// What a POST did: something was made, or done.
+pub(crate) struct Done {
+    /// 201 or 200.
+    pub(crate) status: StatusCode,
+    /// The path of what was made.
+    pub(crate) location: Option<String>,
     /// Its version, if it has one.
     pub(crate) etag: Option<String>,
-    /// The whole resource.
+    /// The whole resource, or what was done.
     pub(crate) body: Value,
     /// What is shown this once, and never kept: the field `secret`.
     pub(crate) secret: Option<Secret>,
 }
 
-impl Created {
-    pub(crate) fn new(location: String, body: impl Serialize) -> Result<Self, Problem> {
+impl Done {
+    /// Something was made: 201, the whole of it, and where it is.
+    pub(crate) fn created(location: String, body: impl Serialize) -> Result<Self, Problem> {
+        Ok(Self { status: StatusCode::CREATED, location: Some(location), ..Self::ok(body)? })
+    }
+
+    /// Something was done: 200 and what it came to.
+    pub(crate) fn ok(body: impl Serialize) -> Result<Self, Problem> {
         let body = serde_json::to_value(body).map_err(|error| Problem::internal(&error))?;
-        Ok(Self { location, etag: None, body, secret: None })
+        Ok(Self { status: StatusCode::OK, location: None, etag: None, body, secret: None })
     }
 
     pub(crate) fn version(mut self, version: i64) -> Self {
@@ -63,20 +71,22 @@ impl Created {
     }
 }
 
-impl IntoResponse for Created {
+impl IntoResponse for Done {
     fn into_response(mut self) -> Response {
         if let (Value::Object(body), Some(secret)) = (&mut self.body, self.secret.as_ref().and_then(Secret::expose_str))
         {
             body.insert("secret".to_owned(), secret.into());
         }
-        made(&self.location, self.etag.as_deref(), self.body)
+        done(self.status, self.location.as_deref(), self.etag.as_deref(), self.body)
     }
 }
 
-/// 201 with its headers.
-pub(crate) fn made(location: &str, etag: Option<&str>, body: Value) -> Response {
-    let mut response = (StatusCode::CREATED, Json(body)).into_response();
-    insert(&mut response, header::LOCATION, location);
+/// The answer to a POST with its headers.
+pub(crate) fn done(status: StatusCode, location: Option<&str>, etag: Option<&str>, body: Value) -> Response {
+    let mut response = (status, Json(body)).into_response();
+    if let Some(location) = location {
+        insert(&mut response, header::LOCATION, location);
+    }
     if let Some(etag) = etag {
         insert(&mut response, header::ETAG, etag);
     }

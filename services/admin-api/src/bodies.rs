@@ -4,6 +4,7 @@
 mod policy;
 mod requests;
 mod resources;
+mod undelete;
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -20,6 +21,7 @@ pub use resources::{
     AccountBody, AccountUsage, AliasBody, ApiKeyBody, ApiKeyIssued, AppPasswordBody, AppPasswordIssued, DomainBody,
     MessageBody, SummedUsage, TenantBody,
 };
+pub use undelete::{ExpungedBody, MessagesRestore, OutcomeWord, RestoredBody, SessionBody, TlsWord};
 
 /// What a tenant may use; null is no limit.
 #[derive(Debug, Clone, Default, Serialize, ToSchema)]

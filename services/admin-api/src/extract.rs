@@ -6,7 +6,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 use bytes::Bytes;
 use directory::{AliasAddress, DEFAULT_LIMIT, MAX_LIMIT, PageRequest, Precondition};
-use mail_types::{Address, DomainName, TenantSlug};
+use mail_types::{Address, DomainName, SessionUuid, TenantSlug};
 use sha2::{Digest as _, Sha256};
 
 use crate::AppState;
@@ -76,6 +76,24 @@ impl FromRequest<AppState> for Submitted {
         let value = serde_json::from_slice(&octets)
             .map_err(|error| Problem::with_detail(Kind::NotJson, format!("the body is not JSON: {error}")))?;
         Ok(Self { fields: Fields::of(value)?, repeatable: hash.repeatable(&parts.headers)? })
+    }
+}
+
+/// A POST without a body, with what `Idempotency-Key` needs of it. An empty object will do, for clients that cannot send none.
+pub(crate) struct Bodiless(pub(crate) Repeatable);
+
+impl FromRequest<AppState> for Bodiless {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let octets = read_body(body, state.config.max_body_octets).await?;
+        if !octets.is_empty() {
+            let value = serde_json::from_slice(&octets)
+                .map_err(|error| Problem::with_detail(Kind::NotJson, format!("the body is not JSON: {error}")))?;
+            Fields::of(value)?.done(Some(()))?;
+        }
+        Ok(Self(RequestHash::new(&parts).repeatable(&parts.headers)?))
     }
 }
 
@@ -209,6 +227,11 @@ pub(crate) fn address(text: &str) -> Result<Address, Problem> {
 /// An alias in a path.
 pub(crate) fn alias_address(text: &str) -> Result<AliasAddress, Problem> {
     key(AliasAddress::parse(text))
+}
+
+/// A session in a path: `sess_` and 32 hexadecimal digits.
+pub(crate) fn session(text: &str) -> Result<SessionUuid, Problem> {
+    text.strip_prefix("sess_").and_then(SessionUuid::parse).ok_or_else(|| Problem::new(Kind::NotFound))
 }
 
 /// An opaque id in a path: `PREFIX_N`.

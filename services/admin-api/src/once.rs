@@ -1,12 +1,12 @@
 //! `Idempotency-Key`: a POST that comes again is answered as the first was, and nothing is done twice.
 
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use directory::{Caller, Claim, KeptResponse};
 use tracing::Instrument as _;
 
 use crate::AppState;
-use crate::answer::{Created, made};
+use crate::answer::{Done, done};
 use crate::extract::Repeatable;
 use crate::problem::{Kind, Problem};
 
@@ -21,12 +21,12 @@ pub(crate) async fn once<F>(
     work: F,
 ) -> Result<Response, Problem>
 where
-    F: Future<Output = Result<Created, Problem>> + Send + 'static,
+    F: Future<Output = Result<Done, Problem>> + Send + 'static,
 {
     let Repeatable { key, hash } = request;
     let (directory, caller) = (state.directory.clone(), caller.clone());
     let task = async move {
-        let Some(key) = key else { return work.await.map(Created::into_response) };
+        let Some(key) = key else { return work.await.map(Done::into_response) };
         match directory.claim_idempotency_key(&caller, &key, hash).await? {
             Claim::Fresh => {}
             Claim::UnderWay => return Err(Problem::new(Kind::UnderWay)),
@@ -37,18 +37,18 @@ where
             }
         }
         match work.await {
-            Ok(created) => {
+            Ok(done) => {
                 let kept = KeptResponse {
-                    status: 201,
-                    location: Some(created.location.clone()),
-                    etag: created.etag.clone(),
-                    body: created.body.clone(),
+                    status: done.status.as_u16(),
+                    location: done.location.clone(),
+                    etag: done.etag.clone(),
+                    body: done.body.clone(),
                 };
                 // It is done: a failure to remember the answer must not deny that.
                 if let Err(error) = directory.keep_response(&caller, &key, &kept).await {
                     tracing::warn!(kind = error.kind(), "an answer could not be kept for its Idempotency-Key");
                 }
-                Ok(created.into_response())
+                Ok(done.into_response())
             }
             Err(problem) => {
                 if let Err(error) = directory.release_claim(&caller, &key).await {
@@ -62,7 +62,8 @@ where
 }
 
 fn replay(kept: KeptResponse) -> Response {
-    let mut response = made(kept.location.as_deref().unwrap_or_default(), kept.etag.as_deref(), kept.body);
+    let status = StatusCode::from_u16(kept.status).unwrap_or(StatusCode::OK);
+    let mut response = done(status, kept.location.as_deref(), kept.etag.as_deref(), kept.body);
     response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     response
 }

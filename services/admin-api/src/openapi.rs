@@ -35,7 +35,8 @@ use crate::problem::ProblemBody;
         (name = "domains", description = "Names under which accounts lie"),
         (name = "accounts", description = "One login and one maildrop each"),
         (name = "credentials", description = "What accounts prove themselves with"),
-        (name = "messages", description = "What maildrops hold"),
+        (name = "messages", description = "What maildrops hold, and what was expunged from them"),
+        (name = "sessions", description = "Who fetched and expunged"),
         (name = "aliases", description = "Further addresses of accounts"),
         (name = "api-keys", description = "What callers of this API prove themselves with"),
     )
@@ -86,7 +87,7 @@ impl IntoResponses for Problems {
             of("401", "unauthorized"),
             of("403", "forbidden: the role of the key does not allow it"),
             of("404", "not-found: it does not exist, or the key does not reach it"),
-            of("409", "duplicate, in-use, limit-reached, under-way"),
+            of("409", "duplicate, in-use, limit-reached, over-quota, suspended, under-way"),
             of("412", "precondition-failed: If-Match names another version"),
             of("413", "too-large"),
             of("415", "unsupported-media-type"),
@@ -118,6 +119,8 @@ page_schema! {
     AliasList of crate::bodies::AliasBody,
     ApiKeyList of crate::bodies::ApiKeyBody,
     MessageList of crate::bodies::MessageBody,
+    ExpungedList of crate::bodies::ExpungedBody,
+    SessionList of crate::bodies::SessionBody,
 }
 
 /// `limit` and `cursor`.
@@ -146,6 +149,8 @@ mod tests {
             "/v1/tenants/{slug}",
             "/v1/domains/{name}/verify",
             "/v1/accounts/{address}/messages",
+            "/v1/accounts/{address}/messages/restore",
+            "/v1/accounts/{address}/sessions/{id}/undo",
             "/v1/aliases/{address}",
             "/v1/api-keys/{id}",
         ] {

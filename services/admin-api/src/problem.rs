@@ -239,6 +239,16 @@ impl From<directory::Error> for Problem {
     }
 }
 
+impl From<mailstore::Error> for Problem {
+    fn from(error: mailstore::Error) -> Self {
+        if !error.is_temporary() {
+            return Self::internal(&error);
+        }
+        tracing::warn!(kind = error.kind(), %error, "the mailstore is unavailable");
+        Self::new(Kind::Unavailable)
+    }
+}
+
 impl Problem {
     /// A fault of ours: the cause is for the log.
     pub(crate) fn internal(cause: &dyn std::error::Error) -> Self {

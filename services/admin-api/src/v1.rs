@@ -5,8 +5,10 @@ mod aliases;
 mod api_keys;
 mod app_passwords;
 mod domains;
+mod expunged;
 mod messages;
 mod passwords;
+mod sessions;
 mod tenants;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -32,6 +34,10 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(app_passwords::get, app_passwords::revoke))
         .routes(routes!(messages::deliver, messages::list))
         .routes(routes!(messages::get))
+        .routes(routes!(expunged::list))
+        .routes(routes!(expunged::restore))
+        .routes(routes!(sessions::list))
+        .routes(routes!(sessions::undo))
         .routes(routes!(aliases::create, aliases::list))
         .routes(routes!(aliases::get, aliases::change, aliases::delete))
         .routes(routes!(api_keys::create, api_keys::list))

@@ -22,7 +22,6 @@ mod hash_pool;
 mod idempotency;
 mod login;
 mod memory;
-mod message;
 mod network;
 mod page;
 mod password;
@@ -60,7 +59,6 @@ pub use login::{
     ClientCertificate, JwksFetch, JwksFuture, Login, LoginOutcome, LookedUp, Refusal, TokenOutcome,
     certificate_addresses,
 };
-pub use message::MessageEntry;
 pub use page::{DEFAULT_LIMIT, MAX_LIMIT, Page, PageRequest};
 pub use password::{MAX_OCTETS as MAX_PASSWORD_OCTETS, MIN_CHARACTERS as MIN_PASSWORD_CHARACTERS, NewPassword};
 pub use policy::{

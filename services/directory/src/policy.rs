@@ -21,6 +21,8 @@ pub use trust::{AddressClaim, ClientCa, OauthIssuer};
 
 /// The longest retention, in days: partitions are made so far ahead.
 const MAX_RETENTION_DAYS: u32 = 365;
+/// The most expunged mail that an account may keep, in percent of its quota.
+const MAX_KEPT_QUOTA_PERCENT: u32 = 1_000;
 /// The longest that a view or an expiry goes back, in days.
 const MAX_DAYS: u32 = 36_500;
 /// The longest LOGIN-DELAY, in seconds.
@@ -136,6 +138,10 @@ pub struct Policy {
     /// Days that expunged mail can be restored; tenants only. Default 7.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention_days: Option<u32>,
+    /// How much expunged mail an account keeps, in percent of its quota (octets and messages); over it the oldest is purged before
+    /// its day. Tenants only; without effect on accounts without a quota. Default 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_quota_percent: Option<u32>,
     /// Default: everything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub view: Option<View>,
@@ -198,6 +204,7 @@ impl Policy {
         };
         let ranges = [
             ("/policy/retention_days", self.retention_days, 1, MAX_RETENTION_DAYS),
+            ("/policy/kept_quota_percent", self.kept_quota_percent, 0, MAX_KEPT_QUOTA_PERCENT),
             ("/policy/view/last_days", days, 1, MAX_DAYS),
             ("/policy/expire_days", expire, 1, MAX_DAYS),
             ("/policy/login_delay_seconds", self.login_delay_seconds, 0, MAX_LOGIN_DELAY_SECONDS),
@@ -219,6 +226,7 @@ impl Policy {
         let of_account = of_domain || level == Level::Account;
         let decided = [
             ("retention_days", self.retention_days.is_some(), of_tenant),
+            ("kept_quota_percent", self.kept_quota_percent.is_some(), of_tenant),
             ("oauth", self.oauth.is_some(), of_tenant),
             ("client_ca", self.client_ca.is_some(), of_tenant),
             ("sessions/per_tenant", self.sessions.per_tenant.is_some(), of_tenant),
@@ -300,23 +308,27 @@ mod tests {
 
     #[test]
     fn what_is_out_of_range_is_named() {
-        let wrong =
-            json!({"retention_days": 0, "view": {"last_days": 0}, "expire_days": 0, "login_delay_seconds": 86_401});
-        let expected =
-            ["/policy/retention_days", "/policy/view/last_days", "/policy/expire_days", "/policy/login_delay_seconds"];
+        let wrong = json!({"retention_days": 0, "kept_quota_percent": 1_001, "view": {"last_days": 0}, "expire_days": 0, "login_delay_seconds": 86_401});
+        let expected = [
+            "/policy/retention_days",
+            "/policy/kept_quota_percent",
+            "/policy/view/last_days",
+            "/policy/expire_days",
+            "/policy/login_delay_seconds",
+        ];
         assert_eq!(faults(&policy(wrong), Level::Tenant), expected);
     }
 
     #[test]
     fn each_level_decides_what_is_its_own() {
         let all = policy(json!({
-            "over_quota": "defer", "retention_days": 7, "view": "new_for_device", "dele": "hide", "exclusive": true,
+            "over_quota": "defer", "retention_days": 7, "kept_quota_percent": 50, "view": "new_for_device", "dele": "hide", "exclusive": true,
             "login_delay_seconds": 1, "expire_days": 1, "scram_passwords": true, "legacy_mechanisms": true,
             "utf8": "refuse", "sessions": {"per_account": 1, "per_tenant": 1, "per_address": 1},
         }));
         assert_eq!(faults(&all, Level::Tenant).len(), 0);
-        assert_eq!(faults(&all, Level::Domain).len(), 3);
-        assert_eq!(faults(&all, Level::Account).len(), 5);
-        assert_eq!(faults(&all, Level::Credential).len(), 10);
+        assert_eq!(faults(&all, Level::Domain).len(), 4);
+        assert_eq!(faults(&all, Level::Account).len(), 6);
+        assert_eq!(faults(&all, Level::Credential).len(), 11);
     }
 }

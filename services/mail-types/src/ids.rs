@@ -181,6 +181,17 @@ impl SessionUuid {
         Self(chance & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62))
     }
 
+    /// From the database.
+    pub const fn from_u128(uuid: u128) -> Self {
+        Self(uuid)
+    }
+
+    /// From its 32 hexadecimal digits, lower-case.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if digits { u128::from_str_radix(text, 16).ok().map(Self) } else { None }
+    }
+
     /// The 128 bits.
     pub const fn as_u128(self) -> u128 {
         self.0
@@ -238,6 +249,11 @@ mod tests {
 
     #[test]
     fn session_uuids_are_version_4() {
-        assert_eq!(SessionUuid::new(&Ones).to_string(), "ffffffffffff4fffbfffffffffffffff");
+        let session = SessionUuid::new(&Ones);
+        assert_eq!(session.to_string(), "ffffffffffff4fffbfffffffffffffff");
+        assert_eq!(SessionUuid::parse(&session.to_string()), Some(session));
+        for bad in ["", "f", "FFFFFFFFFFFF4FFFBFFFFFFFFFFFFFFF", "+fffffffffff4fffbfffffffffffffff"] {
+            assert_eq!(SessionUuid::parse(bad), None, "{bad}");
+        }
     }
 }

@@ -3,10 +3,13 @@
 
 pub(crate) mod deliver;
 pub(crate) mod expire;
+pub(crate) mod hasten;
 pub(crate) mod keys;
 pub(crate) mod lease;
 pub(crate) mod maildrop;
 pub(crate) mod quit;
+pub(crate) mod restore;
+pub(crate) mod session;
 pub(crate) mod sweep;
 
 use std::sync::LazyLock;

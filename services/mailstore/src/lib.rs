@@ -1,9 +1,10 @@
-//! The mailstore: deliver, list, open, expunge. The catalog (PostgreSQL) says whose frame is where, the bodies (object storage)
+//! The mailstore: deliver, list, open, expunge, restore. The catalog (PostgreSQL) says whose frame is where, the bodies (object storage)
 //! hold the frames, and this crate holds the order between them:
 //!
 //! - **Delivery**: the segment is durable first, then the catalog commits its copies, then the sender hears of it.
 //! - **Reading**: only what the catalog names is read; what is read is checked against its checksum and its tenant.
 //! - **Expunge**: rows move to `expunged` in one transaction with the counters and the session's row; no object is touched.
+//! - **Restore**: rows move back the same way, until they are purged.
 //! - **Purge, reclaim**: rows first, then the object after the grace; an orphan is condemned in the catalog before it is
 //!   deleted. Each step may be the last before a crash and may run twice.
 
@@ -20,11 +21,12 @@ mod read;
 mod snapshot;
 mod sweep;
 mod trace;
+mod undelete;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use mail_types::{AccountId, Clock, CredentialId, MaildropState, Random, SessionUuid, TenantId};
+use mail_types::{AccountId, Clock, CredentialId, MaildropState, Random, SessionUuid, TenantId, UniqueId};
 use object_store::ObjectStore;
 use runtime::database::{DbRole, Pool};
 use runtime::keys::MasterKeys;
@@ -37,6 +39,8 @@ pub use cache::FrameCache;
 pub use catalog::lease::{DeviceView, Fence, Frontend};
 pub use catalog::maildrop::Listed;
 pub use catalog::quit::{DeviceChange, SessionOutcome, SessionRecord, Update};
+pub use catalog::restore::{Expunged, ExpungedFilter, Restored, RestoredBy, Selection};
+pub use catalog::session::{PastSession, mechanism_name};
 pub use config::{ReadAheadSettings, Settings, StoreSettings, open_store};
 pub use delivery::{Delivery, DeliveryVerdict, Recipient, Target};
 pub use error::Error;
@@ -227,6 +231,16 @@ impl Mailstore {
         limit: u32,
     ) -> Result<Vec<Listed>, Error> {
         catalog::maildrop::page(&self.pool, tenant, account, after_uid, limit).await
+    }
+
+    /// One live message for the API (role admin), by its unique-id.
+    pub async fn message(
+        &self,
+        tenant: TenantId,
+        account: AccountId,
+        unique_id: &UniqueId,
+    ) -> Result<Option<Listed>, Error> {
+        catalog::maildrop::by_unique_id(&self.pool, tenant, account, unique_id).await
     }
 
     /// Whether the object store answers.

@@ -9,7 +9,7 @@ use runtime::database::Pool;
 use serde::Deserialize;
 
 use crate::bodies::Bodies;
-use crate::catalog::{expire, sweep};
+use crate::catalog::{expire, hasten, sweep};
 use crate::{Error, StoreSettings};
 
 /// `[worker]`: when what is gone is gone.
@@ -47,6 +47,8 @@ impl Default for SweepSettings {
 /// What a round of sweeping did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SweepReport {
+    /// Expunged messages over their account's bound, to be purged before their day.
+    pub hastened: u64,
     /// Expunged messages gone for ever.
     pub purged: u64,
     /// Segments found without references.
@@ -94,6 +96,7 @@ impl Sweeper {
         let mut report = SweepReport::default();
         let grace = Duration::from_secs(self.settings.grace_seconds);
         report.partitions = sweep::partitions(&self.pool, self.settings.partitions_ahead_days).await?;
+        report.hastened = hasten::over_bound(&self.pool, self.settings.batch).await?;
         loop {
             let purged = sweep::purge_batch(&self.pool, self.settings.batch).await?;
             report.purged += purged;

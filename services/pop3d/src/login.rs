@@ -237,6 +237,15 @@ mod tests {
 
     use super::*;
 
+    /// The API names what sessions were kept with.
+    #[test]
+    fn mechanisms_are_named_as_they_were_numbered() {
+        let sasl = Mechanism::ALL.into_iter().map(LoginMethod::Sasl);
+        for method in sasl.chain([LoginMethod::UserPass, LoginMethod::Apop]) {
+            assert_eq!(mailstore::mechanism_name(number(method)), Some(method.as_str()));
+        }
+    }
+
     #[test]
     fn failures_are_answered_at_whole_moments() {
         let taken = SystemClock.monotonic();

@@ -66,7 +66,7 @@ fn a_sound_configuration_is_proved_and_shows_no_secret() {
 fn every_fault_is_named() {
     let scene = Scene::new();
     let both = [&["config", "check"][..], &["serve"]];
-    let faults: [(&str, Changes, &str); 21] = [
+    let faults: [(&str, Changes, &str); _] = [
         ("[pop3]\nlisten_tls = []\nlissten = []", &[], "lissten"),
         ("[pop3]\nlisten_tls = []\nlisten = ['localhost:110']", &[], "pop3.listen"),
         ("nonsense", &[], "restante.toml"),

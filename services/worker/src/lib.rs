@@ -120,6 +120,7 @@ async fn every(work: Work, seconds: u64, sweeper: &Sweeper, shutdown: &Shutdown)
 
 fn note(report: &SweepReport) {
     let counts = [
+        ("hastened_messages", report.hastened),
         ("purged_messages", report.purged),
         ("emptied_segments", report.emptied),
         ("reclaimed_segments", report.reclaimed),
@@ -131,6 +132,7 @@ fn note(report: &SweepReport) {
     }
     if *report != SweepReport::default() {
         tracing::info!(
+            hastened = report.hastened,
             purged = report.purged,
             emptied = report.emptied,
             reclaimed = report.reclaimed,

@@ -126,6 +126,10 @@ pub struct TenantPolicy {
     /// Days that expunged mail can be restored. Default 7.
     #[schema(minimum = 1, maximum = 365)]
     pub retention_days: Option<u32>,
+    /// How much expunged mail an account keeps, in percent of its quota of octets and of messages, beside its live mail. Over it
+    /// the oldest is purged before its day. An account without a quota keeps all. Default 100.
+    #[schema(maximum = 1_000)]
+    pub kept_quota_percent: Option<u32>,
     /// Default: everything.
     pub view: Option<ViewWord>,
     /// Default: expunge.
@@ -273,6 +277,7 @@ impl From<Policy> for TenantPolicy {
         Self {
             over_quota: policy.over_quota.map(over_quota),
             retention_days: policy.retention_days,
+            kept_quota_percent: policy.kept_quota_percent,
             view: policy.view.map(view),
             dele: policy.dele.map(dele),
             exclusive: policy.exclusive,

@@ -1,7 +1,7 @@
 //! What is answered.
 
 use chrono::{DateTime, Utc};
-use directory::{Account, Alias, ApiKey, AppPassword, Domain, MessageEntry, Role, Scope, Tenant, Usage};
+use directory::{Account, Alias, ApiKey, AppPassword, Domain, Role, Scope, Tenant, Usage};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -278,12 +278,6 @@ impl From<ApiKey> for ApiKeyBody {
             expires_at: key.expires_at,
             created_at: key.created_at,
         }
-    }
-}
-
-impl From<MessageEntry> for MessageBody {
-    fn from(message: MessageEntry) -> Self {
-        Self { unique_id: message.unique_id.to_string(), octets: message.octets.0, received_at: message.received_at }
     }
 }
 

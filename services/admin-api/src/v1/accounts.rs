@@ -8,7 +8,7 @@ use directory::{AccountChange, AccountQuota, AccountStatus, NewAccount};
 use mail_types::{Address, Secret};
 
 use crate::AppState;
-use crate::answer::{Created, list as page, segment, versioned};
+use crate::answer::{Done, list as page, segment, versioned};
 use crate::bodies::{AccountBody, AccountNew, AccountPatch, AccountUsage};
 use crate::caller::Caller;
 use crate::extract::{IfMatch, Params, Submitted, address};
@@ -34,7 +34,7 @@ pub(super) async fn create(
         let account = directory.create_account(&by, new).await?;
         let version = account.version;
         let location = format!("/v1/accounts/{}", segment(&account.address.to_string()));
-        Ok(Created::new(location, AccountBody::from(account))?.version(version))
+        Ok(Done::created(location, AccountBody::from(account))?.version(version))
     })
     .await
 }

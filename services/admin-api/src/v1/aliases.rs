@@ -7,7 +7,7 @@ use directory::{AliasAddress, NewAlias};
 use mail_types::Address;
 
 use crate::AppState;
-use crate::answer::{Created, list as page, segment, versioned};
+use crate::answer::{Done, list as page, segment, versioned};
 use crate::bodies::{AliasBody, AliasNew, AliasPatch};
 use crate::caller::Caller;
 use crate::extract::{IfMatch, Params, Submitted, alias_address};
@@ -32,7 +32,7 @@ pub(super) async fn create(
         let alias = directory.create_alias(&by, new).await?;
         let version = alias.version;
         let location = format!("/v1/aliases/{}", segment(&alias.address.to_string()));
-        Ok(Created::new(location, AliasBody::from(alias))?.version(version))
+        Ok(Done::created(location, AliasBody::from(alias))?.version(version))
     })
     .await
 }

@@ -8,7 +8,7 @@ use directory::{NewApiKey, Role};
 use mail_types::TenantSlug;
 
 use crate::AppState;
-use crate::answer::{Created, list as page};
+use crate::answer::{Done, list as page};
 use crate::bodies::{ApiKeyBody, ApiKeyIssued, ApiKeyNew};
 use crate::caller::Caller;
 use crate::extract::{Params, Submitted, opaque};
@@ -34,7 +34,7 @@ pub(super) async fn create(
     once(&state, &caller, repeatable, async move {
         let issued = directory.create_api_key(&by, new).await?;
         let location = format!("/v1/api-keys/key_{}", issued.key.id);
-        Ok(Created::new(location, ApiKeyBody::from(issued.key))?.secret(issued.secret))
+        Ok(Done::created(location, ApiKeyBody::from(issued.key))?.secret(issued.secret))
     })
     .await
 }

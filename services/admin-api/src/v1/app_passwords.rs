@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use mail_types::CredentialId;
 
 use crate::AppState;
-use crate::answer::{Created, list as page, segment};
+use crate::answer::{Done, list as page, segment};
 use crate::bodies::{AppPasswordBody, AppPasswordIssued, AppPasswordNew};
 use crate::caller::Caller;
 use crate::extract::{Submitted, address, opaque};
@@ -40,7 +40,7 @@ pub(super) async fn create(
         let body = AppPasswordBody::from(issued.app_password.clone());
         let location =
             format!("/v1/accounts/{}/app-passwords/cred_{}", segment(&address.to_string()), issued.app_password.id);
-        Ok(Created::new(location, body)?.secret(issued.secret))
+        Ok(Done::created(location, body)?.secret(issued.secret))
     })
     .await
 }

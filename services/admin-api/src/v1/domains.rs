@@ -8,7 +8,7 @@ use directory::{DomainChange, NewDomain};
 use mail_types::{DomainName, TenantSlug};
 
 use crate::AppState;
-use crate::answer::{Created, list as page, segment, versioned};
+use crate::answer::{Done, list as page, segment, versioned};
 use crate::bodies::{DomainBody, DomainNew, DomainPatch, DomainVerify, SummedUsage};
 use crate::caller::Caller;
 use crate::extract::{IfMatch, Params, Submitted, domain_name};
@@ -35,7 +35,7 @@ pub(super) async fn create(
         let domain = directory.create_domain(&by, new).await?;
         let version = domain.version;
         let location = format!("/v1/domains/{}", segment(domain.name.as_str()));
-        Ok(Created::new(location, DomainBody::from(domain))?.version(version))
+        Ok(Done::created(location, DomainBody::from(domain))?.version(version))
     })
     .await
 }

@@ -11,7 +11,7 @@ use mail_types::{Guid, ReversePath, TenantId, Timestamp, UniqueId};
 use mailstore::{Delivery, DeliveryVerdict, Incoming, IncomingError, Listed, Recipient, Target, received_line};
 
 use crate::AppState;
-use crate::answer::{Created, list as page, segment};
+use crate::answer::{Done, list as page, segment};
 use crate::bodies::MessageBody;
 use crate::caller::Caller;
 use crate::extract::{Params, RequestHash, address, require_media_type, too_large};
@@ -63,7 +63,7 @@ pub(super) async fn deliver(
         let body =
             MessageBody { unique_id: unique_id.to_string(), octets, received_at: received_at.unwrap_or_default() };
         let location = format!("/v1/accounts/{}/messages/{}", segment(&given), segment(unique_id.as_str()));
-        Created::new(location, body)
+        Done::created(location, body)
     })
     .await
 }
@@ -117,13 +117,7 @@ pub(super) async fn list(
     params.finish()?;
     let account = state.directory.account(&caller, &address(&path)?).await?;
     let after = request.after()?.unwrap_or(0);
-    let rows = state.mailstore.page(account.tenant_id, account.id, after, request.limit + 1).await;
-    let rows =
-        rows.map_err(
-            |error| {
-                if error.is_temporary() { Problem::new(Kind::Unavailable) } else { Problem::internal(&error) }
-            },
-        )?;
+    let rows = state.mailstore.page(account.tenant_id, account.id, after, request.limit + 1).await?;
     Ok(page(request.page(rows, |row| row.uid).map(MessageBody::from)).into_response())
 }
 
@@ -136,10 +130,13 @@ pub(super) async fn get(
     Path((path, unique_id)): Path<(String, String)>,
 ) -> Result<Json<MessageBody>, Problem> {
     let unique_id = UniqueId::parse(&unique_id).map_err(|_| Problem::new(Kind::NotFound))?;
-    Ok(Json(state.directory.message(&caller, &address(&path)?, &unique_id).await?.into()))
+    let account = state.directory.account(&caller, &address(&path)?).await?;
+    let message = state.mailstore.message(account.tenant_id, account.id, &unique_id).await?;
+    Ok(Json(message.ok_or_else(|| Problem::new(Kind::NotFound))?.into()))
 }
 
-fn time(at: Timestamp) -> DateTime<Utc> {
+/// A time as the API shows it.
+pub(super) fn time(at: Timestamp) -> DateTime<Utc> {
     i64::try_from(at.unix_ms()).ok().and_then(DateTime::from_timestamp_millis).unwrap_or_default()
 }
 

@@ -8,7 +8,7 @@ use directory::{NewTenant, TenantChange, TenantQuota, TenantStatus};
 use mail_types::TenantSlug;
 
 use crate::AppState;
-use crate::answer::{Created, list as page, segment, versioned};
+use crate::answer::{Done, list as page, segment, versioned};
 use crate::bodies::{SummedUsage, TenantBody, TenantNew, TenantPatch};
 use crate::caller::Caller;
 use crate::extract::{IfMatch, Params, Submitted, slug};
@@ -36,7 +36,7 @@ pub(super) async fn create(
         let tenant = directory.create_tenant(&by, new).await?;
         let version = tenant.version;
         let location = format!("/v1/tenants/{}", segment(tenant.slug.as_str()));
-        Ok(Created::new(location, TenantBody::from(tenant))?.version(version))
+        Ok(Done::created(location, TenantBody::from(tenant))?.version(version))
     })
     .await
 }

@@ -14,3 +14,4 @@ mod messages;
 mod refusals;
 mod server;
 mod support;
+mod undelete;

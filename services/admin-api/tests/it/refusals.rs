@@ -104,8 +104,12 @@ async fn fields_of_tenants_and_domains() {
             vec![("/quota/domains", "invalid_type"), ("/quota/octets", "out_of_range"), ("/quota/x", "unknown_field")],
         ),
         (
-            json!({"slug": "a", "name": "A", "policy": {"over_quota": "shrug", "retention_days": 0}}),
-            vec![("/policy/over_quota", "invalid"), ("/policy/retention_days", "out_of_range")],
+            json!({"slug": "a", "name": "A", "policy": {"over_quota": "shrug", "retention_days": 0, "kept_quota_percent": 1001}}),
+            vec![
+                ("/policy/kept_quota_percent", "out_of_range"),
+                ("/policy/over_quota", "invalid"),
+                ("/policy/retention_days", "out_of_range"),
+            ],
         ),
     ] {
         let answer = post("/v1/tenants", body.clone()).await;

@@ -6,9 +6,9 @@ use admin_api::{AppState, Config};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
-use directory::{Directory, bootstrap_admin_token, new_api_token};
-use mail_types::{Secret, SystemClock, SystemRandom};
-use mailstore::{Mailstore, Parts};
+use directory::{Caller, Directory, bootstrap_admin_token, new_api_token};
+use mail_types::{Address, Clock as _, CredentialId, Secret, SessionUuid, SystemClock, SystemRandom};
+use mailstore::{Mailstore, Parts, SessionOutcome, SessionRecord, Update};
 use runtime::database::{DbRole, Pool};
 use runtime::keys::MasterKeys;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use testkit::TestDatabase;
 use tower::ServiceExt as _;
 
 pub(crate) struct World {
-    _database: TestDatabase,
+    database: TestDatabase,
     pub(crate) pool: Pool,
     pub(crate) state: AppState,
     router: Router,
@@ -49,6 +49,27 @@ impl Answer {
     }
 }
 
+fn master_keys() -> MasterKeys {
+    MasterKeys::parse(&Secret::from("test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")).unwrap()
+}
+
+async fn mailstore(pool: Pool, role: DbRole) -> Mailstore {
+    let settings = mailstore::Settings::default();
+    let parts = Parts {
+        pool,
+        role,
+        store: Arc::new(object_store::memory::InMemory::new()),
+        store_settings: mailstore::StoreSettings::default(),
+        memory: settings.memory_budget(),
+        frames: settings.frame_cache(false),
+        settings,
+        master: master_keys(),
+        clock: Arc::new(SystemClock),
+        random: Arc::new(SystemRandom),
+    };
+    Mailstore::open(parts).await.unwrap()
+}
+
 impl World {
     pub(crate) async fn new() -> Self {
         Self::with(Config::default()).await
@@ -60,28 +81,15 @@ impl World {
         let token = new_api_token(&SystemRandom);
         bootstrap_admin_token(&pool, "test", &token).await.unwrap();
         let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
-        let keys = MasterKeys::parse(&Secret::from("test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")).unwrap();
+        let keys = master_keys();
         let directory =
-            Directory::new(pool.clone(), keys.clone(), clock.clone(), random.clone(), directory::Settings::default());
-        let settings = mailstore::Settings::default();
-        let parts = Parts {
-            pool: pool.clone(),
-            role: DbRole::Admin,
-            store: Arc::new(object_store::memory::InMemory::new()),
-            store_settings: mailstore::StoreSettings::default(),
-            memory: settings.memory_budget(),
-            frames: settings.frame_cache(false),
-            settings,
-            master: keys,
-            clock: clock.clone(),
-            random: random.clone(),
-        };
-        let mailstore = Mailstore::open(parts).await.unwrap();
+            Directory::new(pool.clone(), keys, clock.clone(), random.clone(), directory::Settings::default());
+        let mailstore = mailstore(pool.clone(), DbRole::Admin).await;
         let state =
             AppState { directory, mailstore, config: Arc::new(config), host: "mail.test".into(), clock, random };
         let router = admin_api::router(state.clone());
         let platform = token.expose_str().unwrap().to_owned();
-        Self { _database: database, pool, state, router, platform }
+        Self { database, pool, state, router, platform }
     }
 
     /// Any request.
@@ -119,6 +127,28 @@ impl World {
             request.header(header::CONTENT_TYPE, media_type).body(Body::from(body.to_string()))
         };
         self.send(request.unwrap()).await
+    }
+
+    /// A POP3 session of the account that fetched one message and expunged these (counted from 1, as delivered); answers its id.
+    pub(crate) async fn quit(&self, account: &str, credential: i64, expunge: &[i64]) -> String {
+        let caller = Caller::service("test", uuid::Uuid::nil());
+        let account = self.state.directory.account(&caller, &Address::parse(account).unwrap()).await.unwrap();
+        let record = SessionRecord {
+            session: SessionUuid::new(&SystemRandom),
+            credential: CredentialId(credential),
+            started: SystemClock.now(),
+            address: [192, 0, 2, 1].into(),
+            mechanism: 2,
+            tls: 2,
+            outcome: SessionOutcome::Quit,
+            fetched: 1,
+            fetched_octets: 10,
+        };
+        let pop3 = mailstore(self.database.pool(DbRole::Pop3).await, DbRole::Pop3).await;
+        let update = Update { expunge: expunge.to_vec(), ..Update::default() };
+        let gone = pop3.quit(account.tenant_id, account.id, &record, &update).await.unwrap();
+        assert_eq!(gone as usize, expunge.len());
+        format!("sess_{}", record.session)
     }
 
     /// Makes something as the platform's administrator.

@@ -8,6 +8,7 @@ use super::{ClientCa, Dele, Expire, OauthIssuer, OverQuota, Policy, SessionsPoli
 pub struct PolicyChange {
     pub over_quota: Option<Option<OverQuota>>,
     pub retention_days: Option<Option<u32>>,
+    pub kept_quota_percent: Option<Option<u32>>,
     pub view: Option<Option<View>>,
     pub dele: Option<Option<Dele>>,
     pub exclusive: Option<Option<bool>>,
@@ -29,6 +30,7 @@ impl PolicyChange {
         Self {
             over_quota: Some(None),
             retention_days: Some(None),
+            kept_quota_percent: Some(None),
             view: Some(None),
             dele: Some(None),
             exclusive: Some(None),
@@ -56,6 +58,7 @@ impl PolicyChange {
             version: before.version,
             over_quota: self.over_quota.unwrap_or(before.over_quota),
             retention_days: self.retention_days.unwrap_or(before.retention_days),
+            kept_quota_percent: self.kept_quota_percent.unwrap_or(before.kept_quota_percent),
             view: self.view.unwrap_or(before.view),
             dele: self.dele.unwrap_or(before.dele),
             exclusive: self.exclusive.unwrap_or(before.exclusive),

@@ -140,7 +140,6 @@ async fn a_tenants_caller_finds_nothing_of_another() {
     not_found(admin.account(&gus, &alice).await);
     not_found(admin.delete_account(&gus, &alice, &any).await);
     not_found(admin.account_usage(&gus, &alice).await);
-    not_found(admin.message(&gus, &alice, &mail_types::UniqueId::parse("x").unwrap()).await);
     not_found(admin.app_passwords(&gus, &alice).await);
     not_found(admin.alias(&gus, &info).await);
     not_found(admin.delete_alias(&gus, &info, &any).await);

@@ -1,6 +1,7 @@
 //! The messages of a maildrop: `pop3_list_1`, and for the API the rows under row-level security.
 
-use mail_types::{AccountId, Guid, Octets, SegmentUuid, TenantId, UniqueId};
+use chrono::{DateTime, Utc};
+use mail_types::{AccountId, Guid, Octets, SegmentUuid, TenantId, Timestamp, UniqueId};
 use runtime::database::{Pool, asked};
 use sqlx::{Row as _, postgres::PgRow};
 use uuid::Uuid;
@@ -75,8 +76,30 @@ pub struct Listed {
     pub octets: Octets,
     /// What UIDL shows.
     pub unique_id: UniqueId,
-    /// When it was received; for imported mail the old server's date is in its header.
-    pub received_at: mail_types::Timestamp,
+    /// When it was received; of imported mail, when the old server received it.
+    pub received_at: Timestamp,
+}
+
+/// A row of `messages` or `expunged` with its extras.
+pub(super) fn listed(row: &PgRow, table: &'static str) -> Result<Listed, Error> {
+    let guid = Guid::from_u128(row.try_get::<Uuid, _>("guid")?.as_u128());
+    let legacy: Option<String> = row.try_get("legacy_id")?;
+    let unique_id = match legacy {
+        Some(text) => {
+            UniqueId::parse(&text).map_err(|_| Error::Inconsistent { table: "message_extras", what: "legacy_id" })?
+        }
+        None => guid.unique_id(),
+    };
+    let octets = u64::try_from(row.try_get::<i32, _>("octets")?)
+        .map_err(|_| Error::Inconsistent { table, what: "octets is negative" })?;
+    let elsewhere: Option<DateTime<Utc>> = row.try_get("received_at")?;
+    let elsewhere = elsewhere.and_then(|at| u64::try_from(at.timestamp_millis()).ok()).map(Timestamp::from_unix_ms);
+    Ok(Listed {
+        uid: row.try_get("uid")?,
+        octets: Octets(octets),
+        unique_id,
+        received_at: elsewhere.unwrap_or_else(|| guid.received_at()),
+    })
 }
 
 /// A page of a maildrop's messages after a uid, in order, in a transaction of that tenant (role admin).
@@ -90,7 +113,7 @@ pub(crate) async fn page(
     let rows = named("message_page", async {
         let mut tx = as_tenant(pool, tenant).await?;
         let rows = sqlx::query(
-            "SELECT m.uid, m.octets, m.guid, e.legacy_id FROM restante.messages m \
+            "SELECT m.uid, m.octets, m.guid, e.legacy_id, e.received_at FROM restante.messages m \
              LEFT JOIN restante.message_extras e ON (e.tenant_id, e.account_id, e.uid) = (m.tenant_id, m.account_id, m.uid) \
              WHERE m.tenant_id = $1 AND m.account_id = $2 AND m.uid > $3 ORDER BY m.uid LIMIT $4",
         )
@@ -104,18 +127,34 @@ pub(crate) async fn page(
         Ok(rows)
     })
     .await?;
-    rows.iter()
-        .map(|row| {
-            let guid = Guid::from_u128(row.try_get::<Uuid, _>("guid")?.as_u128());
-            let legacy: Option<String> = row.try_get("legacy_id")?;
-            let unique_id = match legacy {
-                Some(text) => UniqueId::parse(&text)
-                    .map_err(|_| Error::Inconsistent { table: "message_extras", what: "legacy_id" })?,
-                None => guid.unique_id(),
-            };
-            let octets = u64::try_from(row.try_get::<i32, _>("octets")?)
-                .map_err(|_| Error::Inconsistent { table: "messages", what: "octets is negative" })?;
-            Ok(Listed { uid: row.try_get("uid")?, octets: Octets(octets), unique_id, received_at: guid.received_at() })
-        })
-        .collect()
+    rows.iter().map(|row| listed(row, "messages")).collect()
+}
+
+/// One live message by its unique-id, in a transaction of that tenant (role admin).
+pub(crate) async fn by_unique_id(
+    pool: &Pool,
+    tenant: TenantId,
+    account: AccountId,
+    unique_id: &UniqueId,
+) -> Result<Option<Listed>, Error> {
+    // One of ours is a guid; one of another server's is found by the index on it.
+    let guid = Guid::from_unique_id(unique_id.as_str()).map(|guid| Uuid::from_u128(guid.as_u128()));
+    let row = named("message", async {
+        let mut tx = as_tenant(pool, tenant).await?;
+        let row = sqlx::query(
+            "SELECT m.uid, m.octets, m.guid, e.legacy_id, e.received_at FROM restante.messages m \
+             LEFT JOIN restante.message_extras e ON (e.tenant_id, e.account_id, e.uid) = (m.tenant_id, m.account_id, m.uid) \
+             WHERE m.tenant_id = $1 AND m.account_id = $2 AND (e.legacy_id = $4 OR (m.guid = $3 AND e.legacy_id IS NULL))",
+        )
+        .bind(tenant.0)
+        .bind(account.0)
+        .bind(guid)
+        .bind(unique_id.as_str())
+        .fetch_optional(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(row)
+    })
+    .await?;
+    row.map(|row| listed(&row, "messages")).transpose()
 }

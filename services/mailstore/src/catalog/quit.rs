@@ -42,6 +42,13 @@ pub enum SessionOutcome {
     Lost = 1,
 }
 
+impl SessionOutcome {
+    /// Of a session's row.
+    pub(crate) fn from_code(code: i16) -> Option<Self> {
+        [Self::Quit, Self::Lost].into_iter().find(|outcome| *outcome as i16 == code)
+    }
+}
+
 /// What QUIT changes.
 #[derive(Debug, Clone, Default)]
 pub struct Update {

@@ -22,6 +22,7 @@ pub(crate) struct World {
     pub(crate) directory: tempfile::TempDir,
     pub(crate) lmtp: Mailstore,
     pub(crate) pop3: Mailstore,
+    pub(crate) admin: Mailstore,
 }
 
 impl World {
@@ -50,7 +51,8 @@ impl World {
         let frames = settings.frame_cache(false);
         let lmtp = open(&database, &store, &settings, &frames, &clock, DbRole::Lmtp).await;
         let pop3 = open(&database, &store, &settings, &frames, &clock, DbRole::Pop3).await;
-        Self { superuser, store, directory, lmtp, pop3, database }
+        let admin = open(&database, &store, &settings, &frames, &clock, DbRole::Admin).await;
+        Self { superuser, store, directory, lmtp, pop3, admin, database }
     }
 
     /// The mailstores of one more process, one that both takes mail in and serves it.
