@@ -22,7 +22,7 @@ pub(crate) fn session() -> SessionRecord {
     }
 }
 
-const AT_ONCE: SweepSettings = SweepSettings {
+pub(crate) const AT_ONCE: SweepSettings = SweepSettings {
     grace_seconds: 0,
     orphan_age_seconds: 0,
     unreferenced_seconds: 0,

@@ -2,10 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that meets what it did not expect has failed")]
 
+mod check;
 mod delivery;
 mod expunge;
 mod grants;
+mod keys;
 mod lease;
 mod read;
+mod recover;
 mod storm;
 mod world;
