@@ -21,6 +21,7 @@ mod error;
 mod hash_pool;
 mod idempotency;
 mod login;
+mod master_keys;
 mod memory;
 mod network;
 mod page;
@@ -59,6 +60,7 @@ pub use login::{
     ClientCertificate, JwksFetch, JwksFuture, Login, LoginOutcome, LookedUp, Refusal, TokenOutcome,
     certificate_addresses,
 };
+pub use master_keys::{MasterKeyUse, master_key_use, note_command, reseal};
 pub use page::{DEFAULT_LIMIT, MAX_LIMIT, Page, PageRequest};
 pub use password::{MAX_OCTETS as MAX_PASSWORD_OCTETS, MIN_CHARACTERS as MIN_PASSWORD_CHARACTERS, NewPassword};
 pub use policy::{

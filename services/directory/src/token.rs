@@ -76,6 +76,11 @@ pub(crate) fn verify_app_password(keys: &MasterKeys, verifier: &str, secret: &Se
     Ok(hex(&mac).as_bytes().ct_eq(kept.as_bytes()).into())
 }
 
+/// Whether a verifier was made under the master key with this id.
+pub(crate) fn is_under(verifier: &str, id: &str) -> bool {
+    verifier.strip_prefix('k').and_then(|rest| rest.split_once('$')).is_some_and(|(made_under, _)| made_under == id)
+}
+
 /// HMAC-SHA256 (RFC 2104).
 pub(crate) fn hmac(key: &[u8; 32], message: &[u8]) -> Result<[u8; 32]> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).map_err(|_| Error::Internal("hmac key"))?;

@@ -15,7 +15,7 @@ mod time;
 pub use address::{Address, AddressError, DomainName, LocalKey, LocalPart, ReversePath};
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use ids::{AccountId, CredentialId, DomainId, Guid, SegmentUuid, SessionUuid, TenantId, TenantSlug};
-pub use message::{MaildropState, MessageNumber, Octets, UniqueId};
+pub use message::{History, MaildropState, MessageNumber, Octets, UniqueId};
 pub use random::{Random, SystemRandom};
 pub use secret::Secret;
 pub use time::rfc5322_date;

@@ -83,10 +83,28 @@ impl fmt::Debug for UniqueId {
     }
 }
 
+/// Which catalog spoke, and in which run of its server. A database that was restored begins another history: what a process holds of
+/// an earlier one must not be taken for the same, whatever its numbers say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct History(u128, u64);
+
+impl History {
+    /// From the catalog's incarnation and the name of its server's timeline and run, which is only compared.
+    pub fn new(incarnation: u128, run: &str) -> Self {
+        // FNV-1a: a handful of names has to differ, nobody chooses them.
+        let hash = run.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, octet| {
+            (hash ^ u64::from(octet)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        Self(incarnation, hash)
+    }
+}
+
 /// Where a maildrop stands, as login reads it. With the same `shape` and a larger `next_uid` nothing but appends happened
 /// since: a process that holds the list needs only its tail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct MaildropState {
+    /// Numbers of different histories are not to be compared.
+    pub history: History,
     /// Grows with anything but an append.
     pub shape: i64,
     /// The place the next message takes in the order.
@@ -100,6 +118,15 @@ pub struct MaildropState {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn histories_differ_by_catalog_and_by_run() {
+        let one = History::new(1, "00000001@1.5");
+        assert_eq!(one, History::new(1, "00000001@1.5"));
+        assert_ne!(one, History::new(2, "00000001@1.5"), "recovered");
+        assert_ne!(one, History::new(1, "00000002@1.5"), "another timeline");
+        assert_ne!(one, History::new(1, "00000001@2.5"), "another start");
+    }
 
     #[test]
     fn message_numbers_begin_at_one() {

@@ -6,6 +6,7 @@ pub(crate) mod encode;
 pub mod frame;
 pub(crate) mod keys;
 pub(crate) mod meta;
+pub(crate) mod objects;
 pub mod segment;
 
 use std::sync::{Arc, LazyLock};

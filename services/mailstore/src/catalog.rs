@@ -1,15 +1,20 @@
 //! The catalog: the part of the mailstore over PostgreSQL that says whose frame is where. Frontends call its versioned functions
 //! and nothing else; the SQL stands beside the type it fills, one file per purpose.
 
+pub(crate) mod check;
 pub(crate) mod deliver;
 pub(crate) mod expire;
 pub(crate) mod hasten;
+pub(crate) mod key_ring;
 pub(crate) mod keys;
 pub(crate) mod lease;
 pub(crate) mod maildrop;
 pub(crate) mod quit;
+pub(crate) mod rebuild;
+pub(crate) mod recover;
 pub(crate) mod restore;
 pub(crate) mod session;
+pub(crate) mod standing;
 pub(crate) mod sweep;
 
 use std::sync::LazyLock;

@@ -1,7 +1,7 @@
 //! Reading a message: one range request, streamed; every chunk is decrypted and every part checked before its last piece is
 //! handed on. A damaged message therefore never looks complete to a client.
 
-mod part;
+pub(crate) mod part;
 #[cfg(test)]
 mod vectors;
 

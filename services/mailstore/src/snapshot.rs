@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use mail_types::{AccountId, Guid, MaildropState, Octets, SegmentUuid, TenantId, Timestamp, UniqueId};
+use mail_types::{AccountId, Guid, History, MaildropState, Octets, SegmentUuid, TenantId, Timestamp, UniqueId};
 use moka::sync::Cache;
 use runtime::database::Pool;
 
@@ -60,6 +60,7 @@ impl Message {
 /// The messages at one moment.
 #[derive(Debug)]
 pub struct Snapshot {
+    history: History,
     shape: i64,
     next_uid: i64,
     messages: Vec<Message>,
@@ -96,7 +97,9 @@ impl Lists {
         state: MaildropState,
     ) -> Result<Arc<Snapshot>, Error> {
         let key = (tenant, account);
-        let held = self.0.get(&key).filter(|held| held.shape == state.shape && held.next_uid <= state.next_uid);
+        let held = self.0.get(&key).filter(|held| {
+            held.history == state.history && held.shape == state.shape && held.next_uid <= state.next_uid
+        });
         if let Some(held) = &held
             && held.next_uid == state.next_uid
         {
@@ -109,7 +112,8 @@ impl Lists {
             // What came after the login is not in this session's snapshot.
             messages.retain(|m| m.uid < state.next_uid);
         }
-        let snapshot = Arc::new(Snapshot { shape: state.shape, next_uid: state.next_uid, messages });
+        let snapshot =
+            Arc::new(Snapshot { history: state.history, shape: state.shape, next_uid: state.next_uid, messages });
         self.0.insert(key, snapshot.clone());
         Ok(snapshot)
     }

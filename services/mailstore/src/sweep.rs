@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::bodies::Bodies;
 use crate::catalog::{expire, hasten, sweep};
+use crate::mark::{Following, Marker};
 use crate::{Error, StoreSettings};
 
 /// `[worker]`: when what is gone is gone.
@@ -77,6 +78,7 @@ pub struct ExpiryReport {
 pub struct Sweeper {
     pool: Pool,
     bodies: Bodies,
+    marker: Marker,
     settings: SweepSettings,
 }
 
@@ -88,7 +90,14 @@ impl Sweeper {
         store_settings: &StoreSettings,
         settings: SweepSettings,
     ) -> Self {
-        Self { pool, bodies: Bodies::new(store, store_settings), settings }
+        let bodies = Bodies::new(store, store_settings);
+        let marker = Marker::over(pool.clone(), bodies.clone());
+        Self { pool, bodies, marker, settings }
+    }
+
+    /// Whether the database follows its mark in the bucket, and the next mark.
+    pub fn marker(&self) -> &Marker {
+        &self.marker
     }
 
     /// One round of everything that deletes or makes room. Steps that fail stop the round; the next one takes them up.
@@ -96,6 +105,9 @@ impl Sweeper {
         let mut report = SweepReport::default();
         let grace = Duration::from_secs(self.settings.grace_seconds);
         report.partitions = sweep::partitions(&self.pool, self.settings.partitions_ahead_days).await?;
+        if self.marker.check().await? != Following::Yes {
+            return Ok(report);
+        }
         report.hastened = hasten::over_bound(&self.pool, self.settings.batch).await?;
         loop {
             let purged = sweep::purge_batch(&self.pool, self.settings.batch).await?;

@@ -23,6 +23,15 @@ pub(crate) enum Command {
     /// Looks at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Compares catalog, counters and objects while everything runs (as the worker; with --repair or --rebuild as the owner).
+    ///
+    /// Ends with 0: nothing is wrong; 1: something is; 2: it could not be done
+    Fsck(FsckArguments),
+    /// After PostgreSQL was restored to an earlier moment: takes up what was delivered since (as the owner)
+    Recover(RecoverArguments),
+    /// The keys that mail is encrypted under (as the owner)
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Lets the first administrator in
     #[command(subcommand)]
     Admin(AdminCommand),
@@ -39,6 +48,93 @@ pub(crate) struct TokenArguments {
     /// What the key is called in lists and in the audit log
     #[arg(long, default_value = "first")]
     pub(crate) name: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Shows every tenant's data keys, and which master keys are still needed by what
+    List(ToolArguments),
+    /// Rotates the master key (the first of RESTANTE_MASTER_KEY is the new one) or the tenants' data keys
+    Rotate(RotateArguments),
+    /// Erases a tenant's data keys: its mail can never be read again
+    Erase(EraseArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RotateArguments {
+    /// Wraps every data key, and what else can be, under the current master key
+    #[arg(long, required_unless_present = "data", conflicts_with = "data")]
+    pub(crate) master: bool,
+    /// Makes new data keys; mail encrypted before stays readable
+    #[arg(long)]
+    pub(crate) data: bool,
+    /// Only this tenant's
+    #[arg(long, value_name = "SLUG", requires = "data")]
+    pub(crate) tenant: Option<String>,
+    #[command(flatten)]
+    pub(crate) tool: ToolArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EraseArguments {
+    /// Whose; it must be suspended or deleted
+    #[arg(long, value_name = "SLUG")]
+    pub(crate) tenant: String,
+    /// Does not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) tool: ToolArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FsckArguments {
+    /// Only this tenant
+    #[arg(long, value_name = "SLUG")]
+    pub(crate) tenant: Option<String>,
+    /// Reads every frame whole, decrypts it and compares its digest; without it, only the footers are read
+    #[arg(long)]
+    pub(crate) deep: bool,
+    /// Counts anew what is miscounted; no mail is ever removed
+    #[arg(long)]
+    pub(crate) repair: bool,
+    /// Segments in a second at most
+    #[arg(long, value_name = "N")]
+    pub(crate) segments_per_second: Option<f64>,
+    /// One JSON document on standard output instead of lines
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Fills an empty, migrated database from the bucket and the master key alone
+    #[arg(long, conflicts_with_all = ["tenant", "deep", "repair", "segments_per_second", "json"])]
+    pub(crate) rebuild: bool,
+    /// With --rebuild: does not ask
+    #[arg(long, requires = "rebuild")]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) tool: ToolArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RecoverArguments {
+    /// The moment that was restored, or an earlier one (RFC 3339) [default: an hour before the database's last mark]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Lets sweeping go on although some segments could not be read: they will be deleted one day
+    #[arg(long)]
+    pub(crate) despite_unreadable: bool,
+    /// Does not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) tool: ToolArguments,
+}
+
+/// Where a command of the operator finds its settings.
+#[derive(Debug, Args)]
+pub(crate) struct ToolArguments {
+    /// The configuration file (TOML), as for `serve`
+    #[arg(long, value_name = "FILE", env = "RESTANTE_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

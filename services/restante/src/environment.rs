@@ -42,15 +42,20 @@ impl Environment {
         for role in roles.iter().map(|role| role.database()) {
             databases.insert(role, database(role)?);
         }
-        let store = StoreAddress::read()?.context(
-            "RESTANTE_OBJECT_STORE_URL is not set: s3://BUCKET?endpoint=URL&region=NAME or file:///DIRECTORY",
-        )?;
-        let keys = master_keys()?.context(
-            "RESTANTE_MASTER_KEY is not set: ID:BASE64 of 32 random octets (`openssl rand -base64 32` makes them); keep it safe, \
-             nothing can be read without it",
-        )?;
+        let (store, keys) = store_and_keys()?;
         Ok(Self { databases, store, keys })
     }
+}
+
+/// The store and the master keys, without which nothing runs.
+pub(crate) fn store_and_keys() -> anyhow::Result<(StoreAddress, MasterKeys)> {
+    let store = StoreAddress::read()?
+        .context("RESTANTE_OBJECT_STORE_URL is not set: s3://BUCKET?endpoint=URL&region=NAME or file:///DIRECTORY")?;
+    let keys = master_keys()?.context(
+        "RESTANTE_MASTER_KEY is not set: ID:BASE64 of 32 random octets (`openssl rand -base64 32` makes them); keep it safe, \
+         nothing can be read without it",
+    )?;
+    Ok((store, keys))
 }
 
 /// The database's URL for a role.

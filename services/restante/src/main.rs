@@ -5,9 +5,13 @@ mod cli;
 mod config;
 mod dev;
 mod environment;
+mod fsck;
 mod issuers;
+mod keys;
+mod recover;
 mod roles;
 mod serve;
+mod tool;
 
 use std::process::ExitCode;
 
@@ -25,6 +29,9 @@ async fn main() -> ExitCode {
         Command::Dev(arguments) => dev::run(&arguments).await,
         Command::Migrate => migrate().await,
         Command::Config(ConfigCommand::Check(arguments)) => check::run(&arguments).await,
+        Command::Fsck(arguments) => return fsck::run(&arguments).await,
+        Command::Recover(arguments) => recover::run(&arguments).await,
+        Command::Keys(command) => keys::run(&command).await,
         Command::Admin(AdminCommand::Token(arguments)) => admin_token(&arguments).await,
     };
     match ended {

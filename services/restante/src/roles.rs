@@ -103,10 +103,19 @@ impl Process {
                 let pool = asked.clone();
                 async move { database::ping(&pool).await }
             });
+            readiness = self.watch(readiness, &pool, &store).await;
             if role == Role::Worker {
                 let settings = self.config.worker.sweep.clone();
+                let check = mailstore::Check::new(
+                    pool.clone(),
+                    DbRole::Worker,
+                    Arc::clone(&store),
+                    &self.config.object_store,
+                    self.environment.keys.clone(),
+                    Arc::clone(&self.random),
+                );
                 let sweeper = mailstore::Sweeper::new(pool, Arc::clone(&store), &self.config.object_store, settings);
-                self.worker(sweeper, &mut serve_later);
+                self.worker(sweeper, check, &mut serve_later);
                 continue;
             }
             let directory = Directory::new(
@@ -155,6 +164,28 @@ impl Process {
         }
         let ops = tokio::spawn(ops::serve(listeners.ops, readiness, self.shutdown.clone()));
         Ok(Running { tasks, ops, shutdown: self.shutdown })
+    }
+
+    /// Looks whether the database was restored. Who finds it so at the start stops the sweep; the process serves all the same.
+    async fn watch(&self, readiness: Readiness, pool: &Pool, store: &Arc<dyn mailstore::Store>) -> Readiness {
+        let marker = mailstore::Marker::new(pool.clone(), Arc::clone(store), &self.config.object_store);
+        match marker.check().await {
+            Ok(mailstore::Following::Yes) => {}
+            Ok(mailstore::Following::No { why }) => {
+                tracing::error!(why, "the database was restored: nothing is deleted until `restante recover` ran");
+            }
+            // Its readiness checks tell what is away.
+            Err(error) => tracing::warn!(%error, "whether the database was restored is not known yet"),
+        }
+        readiness.notice("catalog", move || {
+            let marker = marker.clone();
+            async move {
+                match marker.known().await {
+                    Ok(mailstore::Following::No { why }) => Err(format!("run `restante recover`: {why}")),
+                    _ => Ok(()),
+                }
+            }
+        })
     }
 
     fn pop3(
@@ -219,10 +250,10 @@ impl Process {
         serve.push(Box::pin(async move { admin_api::serve(listeners, state, shutdown).await.context("admin") }));
     }
 
-    fn worker(&self, sweeper: mailstore::Sweeper, serve: &mut Vec<Serve>) {
+    fn worker(&self, sweeper: mailstore::Sweeper, check: mailstore::Check, serve: &mut Vec<Serve>) {
         let (config, shutdown) = (self.config.worker.clone(), self.shutdown.clone());
         serve.push(Box::pin(async move {
-            worker::run(config, sweeper, shutdown).await;
+            worker::run(config, sweeper, check, shutdown).await;
             Ok(())
         }));
     }

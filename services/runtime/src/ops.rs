@@ -25,6 +25,7 @@ type Check = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Syn
 #[derive(Clone, Default)]
 pub struct Readiness {
     checks: BTreeMap<&'static str, Check>,
+    notices: BTreeMap<&'static str, Check>,
 }
 
 impl Readiness {
@@ -44,6 +45,35 @@ impl Readiness {
         self.checks
             .insert(name, Arc::new(move || ask().map(|answer| answer.map_err(|error| error.to_string())).boxed()));
         self
+    }
+
+    /// Adds what an operator has to know although the process can serve: its failure is told, and logged, and does not make it
+    /// unready. The answer has `attention` for it.
+    #[must_use]
+    pub fn notice<F, Fut, E>(mut self, name: &'static str, ask: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), E>> + Send + 'static,
+        E: Display,
+    {
+        self.notices
+            .insert(name, Arc::new(move || ask().map(|answer| answer.map_err(|error| error.to_string())).boxed()));
+        self
+    }
+
+    /// Asks for all notices at once.
+    async fn notices(&self) -> BTreeMap<&'static str, &'static str> {
+        let asked = self.notices.iter().map(|(&name, notice)| async move {
+            match tokio::time::timeout(CHECK_TIMEOUT, notice()).await {
+                Ok(Err(reason)) => {
+                    tracing::warn!(notice = name, reason, "attention is needed");
+                    (name, "attention")
+                }
+                // A database that does not answer is told by its check.
+                Ok(Ok(())) | Err(_) => (name, "ok"),
+            }
+        });
+        futures_util::future::join_all(asked).await.into_iter().collect()
     }
 
     /// Asks all at once; the answer has `ok` or `failed` for each name.
@@ -90,11 +120,12 @@ async fn metrics() -> Response {
 }
 
 async fn readyz(State((readiness, shutdown)): State<(Readiness, Shutdown)>) -> Response {
-    let checks = readiness.ask().await;
+    let (checks, notices) = tokio::join!(readiness.ask(), readiness.notices());
     let draining = shutdown.is_draining();
     let ready = !draining && checks.values().all(|&answer| answer == "ok");
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(serde_json::json!({ "ready": ready, "draining": draining, "checks": checks }))).into_response()
+    (status, Json(serde_json::json!({ "ready": ready, "draining": draining, "checks": checks, "notices": notices })))
+        .into_response()
 }
 
 #[cfg(test)]
@@ -121,6 +152,7 @@ mod tests {
                 let failed = flag.load(std::sync::atomic::Ordering::Relaxed);
                 async move { if failed { Err("secret place") } else { Ok(()) } }
             });
+        let readiness = readiness.notice("catalog", || async { Err::<(), _>("restored") });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = Shutdown::new();
@@ -128,7 +160,8 @@ mod tests {
 
         assert!(get_path(address, "/healthz").await.starts_with("HTTP/1.1 200"));
         assert!(get_path(address, "/metrics").await.contains("process_"));
-        assert!(get_path(address, "/readyz").await.starts_with("HTTP/1.1 200"));
+        let answer = get_path(address, "/readyz").await;
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(r#""catalog":"attention""#), "{answer}");
         failing.store(true, std::sync::atomic::Ordering::Relaxed);
         let answer = get_path(address, "/readyz").await;
         assert!(answer.starts_with("HTTP/1.1 503") && answer.contains(r#""store":"failed""#), "{answer}");

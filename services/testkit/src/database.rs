@@ -63,6 +63,11 @@ async fn template(server: &str, connection: &mut PgConnection) -> String {
     template
 }
 
+#[expect(clippy::expect_used, reason = "a test without its database has failed")]
+async fn connection(server: &str) -> PgConnection {
+    PgConnection::connect(server).await.expect("the test server answers")
+}
+
 #[expect(clippy::panic, reason = "a test without its database has failed")]
 async fn execute(connection: &mut PgConnection, statement: String) {
     if let Err(error) = sqlx::raw_sql(AssertSqlSafe(statement.clone())).execute(connection).await {
@@ -83,6 +88,18 @@ impl TestDatabase {
     /// A superuser's URL of this database.
     pub fn url(&self) -> Secret {
         database_url(&self.server, &self.name)
+    }
+
+    /// A copy of it as it is now, as a backup would have it. Whoever is connected is cut off: pools connect anew.
+    pub async fn copy(&self) -> Self {
+        let name = format!("test_{:032x}", u128::from_be_bytes(SystemRandom.octets16()));
+        let mut connection = connection(&self.server).await;
+        execute(&mut connection, format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", self.name)).await;
+        let others = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'", self.name);
+        execute(&mut connection, others).await;
+        execute(&mut connection, format!("CREATE DATABASE {name} TEMPLATE {}", self.name)).await;
+        execute(&mut connection, format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", self.name)).await;
+        Self { server: self.server.clone(), name }
     }
 
     /// A pool whose connections act as this role.

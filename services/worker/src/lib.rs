@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use mailstore::{ExpiryReport, SweepReport, SweepSettings, Sweeper};
+use mailstore::{Check, ExpiryReport, SweepReport, SweepSettings, Sweeper};
 use prometheus::{IntCounterVec, IntGaugeVec, register_int_counter_vec, register_int_gauge_vec};
 use runtime::shutdown::Shutdown;
 use serde::Deserialize;
@@ -35,6 +35,10 @@ pub struct Config {
     pub usage_interval_seconds: u64,
     /// Seconds between rounds of expiring mail whose account's policy keeps it for so many days only.
     pub expire_interval_seconds: u64,
+    /// Seconds between marks: what was restored to a moment since the last one cannot be told from a fail-over.
+    pub mark_interval_seconds: u64,
+    /// Segments read whole and compared in a minute, those first that were not for longest; 0: none.
+    pub verify_segments_per_minute: u32,
     /// Graces and batches.
     pub sweep: SweepSettings,
 }
@@ -45,20 +49,40 @@ impl Default for Config {
             sweep_interval_seconds: 60,
             usage_interval_seconds: 10,
             expire_interval_seconds: 3_600,
+            mark_interval_seconds: 60,
+            verify_segments_per_minute: 60,
             sweep: SweepSettings::default(),
         }
     }
 }
 
 /// Runs until draining begins; a round under way is finished, or given up at the deadline.
-pub async fn run(config: Config, sweeper: Sweeper, shutdown: Shutdown) {
-    let sweeping = every(Work::Sweep, config.sweep_interval_seconds, &sweeper, &shutdown);
-    let summing = every(Work::Usage, config.usage_interval_seconds, &sweeper, &shutdown);
-    let expiring = every(Work::Expire, config.expire_interval_seconds, &sweeper, &shutdown);
+pub async fn run(config: Config, sweeper: Sweeper, check: Check, shutdown: Shutdown) {
+    let hands = Hands { sweeper, check, verify: config.verify_segments_per_minute.div_ceil(60 / VERIFY_SECONDS) };
+    let sweeping = every(Work::Sweep, config.sweep_interval_seconds, &hands, &shutdown);
+    let summing = every(Work::Usage, config.usage_interval_seconds, &hands, &shutdown);
+    let marking = every(Work::Mark, config.mark_interval_seconds, &hands, &shutdown);
+    let verifying = async {
+        if hands.verify > 0 {
+            every(Work::Verify, VERIFY_SECONDS.into(), &hands, &shutdown).await;
+        }
+    };
+    let expiring = every(Work::Expire, config.expire_interval_seconds, &hands, &shutdown);
     tokio::select! {
-        _ = async { tokio::join!(sweeping, summing, expiring) } => {}
+        _ = async { tokio::join!(sweeping, summing, expiring, marking, verifying) } => {}
         () = shutdown.deadline() => {}
     }
+}
+
+/// Seconds between rounds of verifying: short, so that a process that drains need not wait for one.
+const VERIFY_SECONDS: u32 = 10;
+
+/// What the work is done with.
+struct Hands {
+    sweeper: Sweeper,
+    check: Check,
+    /// Segments of a round.
+    verify: u32,
 }
 
 #[derive(Clone, Copy)]
@@ -66,6 +90,8 @@ enum Work {
     Sweep,
     Usage,
     Expire,
+    Mark,
+    Verify,
 }
 
 impl Work {
@@ -74,14 +100,26 @@ impl Work {
             Self::Sweep => "sweep",
             Self::Usage => "usage",
             Self::Expire => "expire",
+            Self::Mark => "mark",
+            Self::Verify => "verify",
         }
     }
 
-    async fn round(self, sweeper: &Sweeper, shutdown: &Shutdown) -> Result<(), mailstore::Error> {
+    async fn round(
+        self,
+        Hands { sweeper, check, verify }: &Hands,
+        shutdown: &Shutdown,
+    ) -> Result<(), mailstore::Error> {
         match self {
             Self::Expire => note_expiry(&sweeper.expire(|| !shutdown.is_draining()).await?),
             Self::Sweep => note(&sweeper.sweep().await?),
             Self::Usage => sweeper.roll_up_usage().await?,
+            Self::Mark => drop(sweeper.marker().mark().await?),
+            Self::Verify => {
+                let (verified, damaged) = check.verify_oldest(*verify).await?;
+                SWEPT.with_label_values(&["verified_segments"]).inc_by(verified);
+                SWEPT.with_label_values(&["damage_found"]).inc_by(damaged);
+            }
         }
         Ok(())
     }
@@ -89,7 +127,7 @@ impl Work {
 
 /// A kind of work, at once and then at its interval, until draining begins. A failure is logged once when it begins and once
 /// when it is over.
-async fn every(work: Work, seconds: u64, sweeper: &Sweeper, shutdown: &Shutdown) {
+async fn every(work: Work, seconds: u64, hands: &Hands, shutdown: &Shutdown) {
     let kind = work.name();
     let mut timer = tokio::time::interval(Duration::from_secs(seconds.max(1)));
     timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -99,7 +137,7 @@ async fn every(work: Work, seconds: u64, sweeper: &Sweeper, shutdown: &Shutdown)
             _ = timer.tick() => {}
             () = shutdown.draining() => return,
         }
-        match work.round(sweeper, shutdown).await {
+        match work.round(hands, shutdown).await {
             Ok(()) => {
                 ROUNDS.with_label_values(&[kind, "ok"]).inc();
                 if failing.get() != 0 {
@@ -156,8 +194,10 @@ fn note_expiry(report: &ExpiryReport) {
 mod tests {
     use std::sync::Arc;
 
+    use mail_types::{Secret, SystemRandom};
     use mailstore::StoreSettings;
     use runtime::database::DbRole;
+    use runtime::keys::MasterKeys;
 
     use super::*;
 
@@ -169,12 +209,22 @@ mod tests {
         let store = mailstore::open_store(&format!("file://{}", directory.path().display()), None, &settings).unwrap();
         let sweeper =
             Sweeper::new(database.pool(DbRole::Worker).await, Arc::clone(&store), &settings, SweepSettings::default());
+        let check = Check::new(
+            database.pool(DbRole::Worker).await,
+            DbRole::Worker,
+            store,
+            &settings,
+            MasterKeys::parse(&Secret::from("test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")).unwrap(),
+            Arc::new(SystemRandom),
+        );
         let shutdown = Shutdown::new();
-        let running = tokio::spawn(run(Config::default(), sweeper, shutdown.clone()));
+        let running = tokio::spawn(run(Config::default(), sweeper, check, shutdown.clone()));
+        let (marks, verifies) =
+            (ROUNDS.with_label_values(&["mark", "ok"]), ROUNDS.with_label_values(&["verify", "ok"]));
         let sums = ROUNDS.with_label_values(&["usage", "ok"]);
         let sweeps = ROUNDS.with_label_values(&["sweep", "ok"]);
         let expiries = ROUNDS.with_label_values(&["expire", "ok"]);
-        while sums.get() == 0 || sweeps.get() == 0 || expiries.get() == 0 {
+        while [&sums, &sweeps, &expiries, &marks, &verifies].iter().any(|rounds| rounds.get() == 0) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         shutdown.begin_drain();

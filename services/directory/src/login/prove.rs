@@ -11,6 +11,7 @@ impl LookedUp {
             for (_, candidate) in self.candidates() {
                 let is_app_password = candidate.kind == APP_PASSWORD || candidate.kind == LEGACY_APP_PASSWORD;
                 if is_app_password && token::verify_app_password(&self.directory.keys, &candidate.verifier, secret)? {
+                    self.renew_app_password(candidate, secret).await;
                     return Ok(Some(candidate.clone()));
                 }
             }
@@ -36,6 +37,31 @@ impl LookedUp {
             }
         }
         Ok(None)
+    }
+
+    /// Moves an app password to the current master key's pepper, so that an older master key can be given up one day. If that
+    /// fails, the next login tries again.
+    async fn renew_app_password(&self, candidate: &Candidate, secret: &Secret) {
+        let keys = &self.directory.keys;
+        let Some(account) = &self.account else { return };
+        if token::is_under(&candidate.verifier, keys.current().0) {
+            return;
+        }
+        let renewed = async {
+            let new = token::app_password_verifier(keys, secret)?;
+            sqlx::query("SELECT restante.pop3_renew_app_password_1($1, $2, $3, $4, $5)")
+                .bind(account.tenant.0)
+                .bind(account.id.0)
+                .bind(candidate.id.0)
+                .bind(&candidate.verifier)
+                .bind(&new)
+                .execute(&self.directory.pool)
+                .await?;
+            Ok::<_, Error>(())
+        };
+        if let Err(error) = renewed.await {
+            tracing::warn!(kind = error.kind(), %error, "an app password could not be renewed: its next login tries again");
+        }
     }
 
     /// There is no such account, or it has no password: nothing is hashed, but it is told to come again when others are, and

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
-use mail_types::{AccountId, Address, CredentialId, MaildropState, Octets, TenantId};
+use mail_types::{AccountId, Address, CredentialId, History, MaildropState, Octets, TenantId};
 use runtime::database::asked;
 use serde_json::Value;
 use sqlx::PgPool;
@@ -30,6 +30,8 @@ struct LoginRow {
     next_uid: Option<i64>,
     live_messages: Option<i32>,
     live_octets: Option<i64>,
+    incarnation: Option<uuid::Uuid>,
+    timeline: Option<String>,
     credential_ids: Option<Vec<i64>>,
     kinds: Option<Vec<i16>>,
     verifiers: Option<Vec<String>>,
@@ -89,7 +91,7 @@ pub(super) async fn find(pool: &PgPool, address: &Address) -> Result<Found> {
     let row: LoginRow = asked(pool, || {
         sqlx::query_as(
             "SELECT tenant_id, account_id, local_part, tenant_status, account_status, tenant_policy, domain_policy, account_policy,
-                    shape, next_uid, live_messages, live_octets, credential_ids, kinds, verifiers, scopes, allowed_nets, expires_at,
+                    shape, next_uid, live_messages, live_octets, incarnation, timeline, credential_ids, kinds, verifiers, scopes, allowed_nets, expires_at,
                     policies, scram_salt, scram_iterations, scram256, scram1, sealed
                FROM restante.pop3_login_1($1, $2)",
         )
@@ -165,6 +167,10 @@ impl LoginRow {
             return Err(inconsistent("maildrops", "account_id"));
         };
         Ok(MaildropState {
+            history: History::new(
+                self.incarnation.unwrap_or_default().as_u128(),
+                self.timeline.as_deref().unwrap_or_default(),
+            ),
             shape,
             next_uid,
             messages: u32::try_from(messages).map_err(|_| inconsistent("maildrops", "live_messages"))?,

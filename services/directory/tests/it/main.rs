@@ -5,6 +5,7 @@ mod admin;
 mod external;
 mod isolation;
 mod login;
+mod master_keys;
 mod mechanisms;
 mod passwords;
 mod resolve;

@@ -56,7 +56,11 @@ impl Keys {
         }
         let row = match keys::current(&self.pool, self.role, tenant).await? {
             Some(row) => row,
-            None => self.make(tenant, 1).await?,
+            None => match keys::version(&self.pool, self.role, tenant, 1).await? {
+                // Erased: a delivery makes no new one, not even in the bucket.
+                Some(_) => return Err(Error::KeyErased { tenant, version: 1 }),
+                None => self.make(tenant, 1).await?,
+            },
         };
         let key = self.open(tenant, &row)?;
         self.held.insert((tenant, 0), key.clone());

@@ -35,7 +35,13 @@ async fn ask(pool: &Pool, role: DbRole, tenant: TenantId, version: Option<u32>) 
     let version = version.map(|version| i32::try_from(version).unwrap_or(i32::MAX));
     let row = named("tenant_key_1", async {
         if role != DbRole::Admin {
-            let sql = "SELECT key_version, master_key_id, wrapped FROM restante.tenant_key_1($1, $2)";
+            let sql = match role {
+                DbRole::Worker | DbRole::Owner => {
+                    "SELECT key_version, master_key_id, wrapped FROM restante.tenant_keys \
+                     WHERE tenant_id = $1 AND (key_version = $2 OR ($2 IS NULL AND state = 1))"
+                }
+                _ => "SELECT key_version, master_key_id, wrapped FROM restante.tenant_key_1($1, $2)",
+            };
             return asked(pool, || sqlx::query(sql).bind(tenant.0).bind(version).fetch_optional(pool)).await;
         }
         let mut tx = as_tenant(pool, tenant).await?;

@@ -10,7 +10,7 @@ use crate::bodies::frame::{Codec, FrameHeader};
 const PIECE: usize = 64 * 1024;
 
 /// What a part does with what was read.
-pub(super) enum Wants {
+pub(crate) enum Wants {
     /// Plain octets.
     Piece(Bytes),
     /// At least so many stored octets in the buffer before it can go on.
@@ -19,7 +19,7 @@ pub(super) enum Wants {
     Nothing,
 }
 
-pub(super) struct PartReader {
+pub(crate) struct PartReader {
     cipher: Option<PartCipher>,
     decoder: Option<Unzstd>,
     /// Stored octets that have not been taken yet.
@@ -32,7 +32,7 @@ pub(super) struct PartReader {
 }
 
 impl PartReader {
-    pub(super) fn new(header: &FrameHeader, name: PartName, key: Option<&DataKey>) -> Result<Self, &'static str> {
+    pub(crate) fn new(header: &FrameHeader, name: PartName, key: Option<&DataKey>) -> Result<Self, &'static str> {
         let (stored, codec, plain) = match name {
             PartName::Body => (header.body, header.body_codec, header.body_octets),
             _ => (header.head, header.head_codec, header.head_octets),
@@ -57,7 +57,7 @@ impl PartReader {
     }
 
     /// Takes stored octets from the buffer. An error says what does not fit.
-    pub(super) fn take(&mut self, buffer: &mut BytesMut) -> Result<Wants, &'static str> {
+    pub(crate) fn take(&mut self, buffer: &mut BytesMut) -> Result<Wants, &'static str> {
         loop {
             if let Some(decoder) = &mut self.decoder
                 && let Some(piece) = decoder.pull(self.plain_left)?

@@ -8,6 +8,8 @@ const FUNCTIONS: &[(&str, &[&str])] = &[
         "restante_pop3",
         &[
             "catalog_1",
+            "catalog_standing_1",
+            "catalog_stop_1",
             "frontend_beat_1",
             "pop3_lease_1",
             "pop3_list_1",
@@ -15,6 +17,7 @@ const FUNCTIONS: &[(&str, &[&str])] = &[
             "pop3_login_time_1",
             "pop3_quit_1",
             "pop3_rehash_1",
+            "pop3_renew_app_password_1",
             "pop3_unlease_1",
             "pop3_view_1",
             "tenant_key_1",
@@ -22,9 +25,29 @@ const FUNCTIONS: &[(&str, &[&str])] = &[
     ),
     (
         "restante_lmtp",
-        &["catalog_1", "frontend_beat_1", "lmtp_deliver_1", "lmtp_resolve_1", "tenant_key_1", "tenant_key_make_1"],
+        &[
+            "catalog_1",
+            "catalog_standing_1",
+            "catalog_stop_1",
+            "frontend_beat_1",
+            "lmtp_deliver_1",
+            "lmtp_resolve_1",
+            "tenant_key_1",
+            "tenant_key_make_1",
+        ],
     ),
-    ("restante_worker", &["catalog_1", "worker_drop_purged_1", "worker_expire_1", "worker_partition_1"]),
+    (
+        "restante_worker",
+        &[
+            "catalog_1",
+            "catalog_standing_1",
+            "catalog_stop_1",
+            "worker_drop_purged_1",
+            "worker_expire_1",
+            "worker_mark_1",
+            "worker_partition_1",
+        ],
+    ),
 ];
 
 #[tokio::test]

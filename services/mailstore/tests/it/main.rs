@@ -2,13 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that meets what it did not expect has failed")]
 
+mod check;
 mod delivery;
 mod expire;
 mod expunge;
 mod grants;
 mod kept;
+mod keys;
 mod lease;
 mod read;
+mod recover;
 mod restore;
 mod storm;
 mod world;

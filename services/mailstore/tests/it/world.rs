@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use mail_types::{AccountId, Clock, MaildropState, Octets, ReversePath, Secret, SystemClock, SystemRandom, TenantId};
+use mail_types::{
+    AccountId, Clock, History, MaildropState, Octets, ReversePath, Secret, SystemClock, SystemRandom, TenantId,
+};
 use mailstore::{
     Delivery, DeliveryVerdict, FrameCache, Mailstore, Part, Parts, Recipient, SessionReader, Settings, Snapshot,
     StoreSettings, SweepSettings, Sweeper, Target, Update,
@@ -64,6 +66,50 @@ impl World {
         (lmtp, pop3)
     }
 
+    /// The mailstore as a process that starts now has it, with these master keys.
+    pub(crate) async fn reopen(&self, role: DbRole, master: &str) -> Mailstore {
+        let settings = Settings::default();
+        Mailstore::open(Parts {
+            pool: self.database.pool(role).await,
+            role,
+            store: Arc::new(self.store.clone()),
+            store_settings: StoreSettings::default(),
+            memory: settings.memory_budget(),
+            frames: settings.frame_cache(false),
+            settings,
+            master: MasterKeys::parse(&Secret::from(master)).unwrap(),
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+        })
+        .await
+        .unwrap()
+    }
+
+    /// A copy of the database as it is now. The processes connect anew.
+    pub(crate) async fn backup(&mut self) -> TestDatabase {
+        let copy = self.database.copy().await;
+        self.superuser = self.database.superuser().await;
+        self.lmtp = self.reopen(DbRole::Lmtp, MASTER_KEY).await;
+        self.pop3 = self.reopen(DbRole::Pop3, MASTER_KEY).await;
+        copy
+    }
+
+    /// From now on on another database, with processes that start now; the store stays.
+    pub(crate) async fn go_back(&mut self, database: TestDatabase) {
+        self.superuser = database.superuser().await;
+        self.database = database;
+        self.lmtp = self.reopen(DbRole::Lmtp, MASTER_KEY).await;
+        self.pop3 = self.reopen(DbRole::Pop3, MASTER_KEY).await;
+    }
+
+    /// A database that was just migrated: another catalog, and nobody in it.
+    pub(crate) async fn empty(&self) {
+        sqlx::query("UPDATE restante.catalog SET incarnation = gen_random_uuid()")
+            .execute(&self.superuser)
+            .await
+            .unwrap();
+    }
+
     /// A new account of tenant `a` or `b` with at most so many octets.
     pub(crate) async fn account(&self, slug: &str, max_octets: Option<i64>) -> Target {
         let row = sqlx::query(
@@ -85,13 +131,14 @@ impl World {
     }
 
     pub(crate) async fn state(&self, target: Target) -> MaildropState {
-        let row = sqlx::query("SELECT shape, next_uid, live_messages, live_octets FROM restante.maildrops WHERE tenant_id = $1 AND account_id = $2")
+        let row = sqlx::query("SELECT shape, next_uid, live_messages, live_octets, c.incarnation FROM restante.maildrops, restante.catalog c WHERE tenant_id = $1 AND account_id = $2")
             .bind(target.tenant.0)
             .bind(target.account.0)
             .fetch_one(&self.superuser)
             .await
             .unwrap();
         MaildropState {
+            history: History::new(row.get::<uuid::Uuid, _>(4).as_u128(), ""),
             shape: row.get(0),
             next_uid: row.get(1),
             messages: row.get::<i32, _>(2).try_into().unwrap(),

@@ -1,0 +1,104 @@
+//! What of the directory hangs on which master key: the verifiers of app passwords (a keyed hash under its pepper) and the sealed
+//! secrets of recoverable ones. For `restante keys`, as the owner of the database.
+//!
+//! A sealed secret can be opened and sealed anew. A verifier cannot be moved without the secret: it moves when its app password next
+//! proves itself in clear (see `login::prove`), or is replaced. Until then its master key has to stay configured.
+
+use mail_types::{AccountId, Random, TenantId};
+use runtime::keys::MasterKeys;
+use serde_json::Value;
+use sqlx::PgPool;
+
+use crate::audit::{self, Event};
+use crate::{Caller, Result, seal, token};
+
+/// What still needs a master key.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct MasterKeyUse {
+    /// Its id.
+    pub id: String,
+    /// App passwords whose verifier was made under it.
+    pub verifiers: i64,
+    /// Recoverable app passwords whose secret is sealed under it.
+    pub sealed: i64,
+}
+
+/// Which master keys the credentials in force need. Role owner.
+pub async fn master_key_use(pool: &PgPool) -> Result<Vec<MasterKeyUse>> {
+    let uses = sqlx::query_as(
+        "SELECT id, count(*) FILTER (WHERE NOT sealed) AS verifiers, count(*) FILTER (WHERE sealed) AS sealed FROM (
+           SELECT split_part(substr(verifier, 2), '$', 1) AS id, false AS sealed FROM restante.credentials
+            WHERE kind IN (2, 3) AND revoked_at IS NULL AND verifier LIKE 'k%$%'
+           UNION ALL
+           SELECT convert_from(substring(sealed FROM 3 FOR get_byte(sealed, 1)), 'UTF8'), true FROM restante.credentials
+            WHERE kind = 3 AND revoked_at IS NULL AND length(sealed) > 2) AS u
+          GROUP BY id ORDER BY id",
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(uses)
+}
+
+/// A recoverable app password.
+#[derive(sqlx::FromRow)]
+struct Sealed {
+    tenant_id: i32,
+    account_id: i64,
+    credential_id: i64,
+    verifier: String,
+    sealed: Vec<u8>,
+}
+
+/// Seals under the current master key what is sealed under another, and makes its verifier anew. Answers how many were done and
+/// how many could not be opened. May be broken off and run again. Role owner.
+pub async fn reseal(pool: &PgPool, keys: &MasterKeys, random: &dyn Random) -> Result<(u64, u64)> {
+    let (mut done, mut unopened, mut last) = (0, 0, 0);
+    loop {
+        let rows: Vec<Sealed> = sqlx::query_as(
+            "SELECT tenant_id, account_id, credential_id, verifier, sealed FROM restante.credentials
+              WHERE kind = 3 AND revoked_at IS NULL AND length(sealed) > 2 AND credential_id > $1
+                AND convert_from(substring(sealed FROM 3 FOR get_byte(sealed, 1)), 'UTF8') <> $2
+              ORDER BY credential_id LIMIT 500",
+        )
+        .bind(last)
+        .bind(keys.current().0)
+        .fetch_all(pool)
+        .await?;
+        let Some(end) = rows.last() else { return Ok((done, unopened)) };
+        last = end.credential_id;
+        for row in rows {
+            let whose = (TenantId(row.tenant_id), AccountId(row.account_id));
+            let Some(secret) = seal::open(keys, whose, &row.sealed) else {
+                unopened += 1;
+                continue;
+            };
+            let changed = sqlx::query(
+                "UPDATE restante.credentials SET sealed = $5, verifier = $6
+                  WHERE (tenant_id, account_id, credential_id) = ($1, $2, $3) AND revoked_at IS NULL AND verifier = $4",
+            )
+            .bind(row.tenant_id)
+            .bind(row.account_id)
+            .bind(row.credential_id)
+            .bind(&row.verifier)
+            .bind(seal::seal(keys, random, whose, &secret)?)
+            .bind(token::app_password_verifier(keys, &secret)?)
+            .execute(pool)
+            .await?;
+            done += changed.rows_affected();
+        }
+    }
+}
+
+/// Notes in the audit trail what a command of the operator is about to do, outside of any request. Role owner.
+pub async fn note_command(
+    pool: &PgPool,
+    caller: &Caller,
+    tenant: Option<TenantId>,
+    action: &'static str,
+    target: &str,
+    after: Value,
+) -> Result<()> {
+    let mut connection = pool.acquire().await?;
+    let tenant = tenant.unwrap_or(audit::SERVICE);
+    audit::record(&mut connection, caller, Event { tenant, action, target, before: None, after: Some(after) }).await
+}
