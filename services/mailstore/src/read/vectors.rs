@@ -17,7 +17,8 @@ use super::part::{PartReader, Wants};
 use crate::bodies::Bodies;
 use crate::bodies::cipher::{DataKey, PartName, WrappedKey, wrap_key};
 use crate::bodies::encode::{Encoded, Plain, encode};
-use crate::bodies::frame::{Codec, FrameHeader, HEADER_LEN, Meta, MetaCopy};
+use crate::bodies::frame::{Codec, FrameHeader, HEADER_LEN};
+use crate::bodies::meta::{Meta, MetaCopy};
 use crate::bodies::segment::{SEGMENT_HEADER_LEN, SegmentBuilder};
 use crate::incoming::{Incoming, MemoryBudget};
 use crate::trace;
@@ -173,7 +174,8 @@ async fn make() -> (Vec<File>, Vec<(String, Vec<Holds>)>) {
 
 /// Adds a frame as a delivery does; its description in JSON, and what it holds.
 async fn add(builder: &mut SegmentBuilder, uuid: SegmentUuid, random: &SeededRandom, sent: &Sent) -> (String, Holds) {
-    let mut incoming = Incoming::new(MemoryBudget::new(1 << 24, std::time::Duration::from_secs(1)), 1 << 24);
+    let mut incoming =
+        Incoming::new(MemoryBudget::new(1 << 24, std::time::Duration::from_secs(1)), TenantId(sent.tenant), 1 << 24);
     incoming.write(&sent.text).await.unwrap();
     let body = incoming.finish();
     let sender = ReversePath::parse(sent.sender).unwrap();
@@ -187,14 +189,16 @@ async fn add(builder: &mut SegmentBuilder, uuid: SegmentUuid, random: &SeededRan
     let copies = sent.copies.iter().zip(&prefixes).enumerate().map(|(at, ((account, address), prefix))| MetaCopy {
         ordinal: first + at as u32,
         account: AccountId(*account),
-        address,
-        prefix: shared.then_some(prefix.as_str()),
+        address: (*address).into(),
+        prefix: shared.then(|| prefix.as_str().into()),
+        legacy_id: None,
+        uid: None,
     });
     let meta = Meta {
         sha256: Sha256::digest([head_octets.as_slice(), &body_octets].concat()).into(),
         received_ms: MADE.unix_ms() + u64::from(first),
-        sender: sender.as_str(),
-        source: sent.source,
+        sender: sender.as_str().into(),
+        source: sent.source.into(),
         copies: copies.collect(),
         sha256_received: body.sha256,
     };
@@ -202,7 +206,7 @@ async fn add(builder: &mut SegmentBuilder, uuid: SegmentUuid, random: &SeededRan
         .copies
         .iter()
         .map(|copy| {
-            let prefix = copy.prefix.map_or("null".to_owned(), |prefix| format!("{prefix:?}"));
+            let prefix = copy.prefix.as_ref().map_or("null".to_owned(), |prefix| format!("{prefix:?}"));
             format!("[{}, {}, {:?}, {prefix}, null, null]", copy.ordinal, copy.account, copy.address)
         })
         .collect();
@@ -213,7 +217,7 @@ async fn add(builder: &mut SegmentBuilder, uuid: SegmentUuid, random: &SeededRan
         body_lines: body.shape.body_lines.try_into().unwrap(),
         head,
         body: rest,
-        meta: meta.encode(),
+        meta: meta.clone(),
         salt: random.octets16(),
         meta_salt: random.octets16(),
     };
