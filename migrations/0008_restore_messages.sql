@@ -20,6 +20,9 @@ BEGIN
     WHERE m.tenant_id = p_tenant AND m.account_id = p_account FOR UPDATE OF m;
   IF NOT FOUND THEN RETURN QUERY SELECT 4::smallint, 0, 0::bigint; RETURN; END IF;
 
+  -- At once what deleting needs: whoever makes a partition meanwhile waits for the table, and would wait for us for ever if we read it
+  -- now and asked for more later.
+  LOCK TABLE ONLY expunged IN ROW EXCLUSIVE MODE;
   SELECT count(*), coalesce(sum(x.octets), 0), array_agg(x.uid), array_agg(DISTINCT x.purge_day) INTO v_messages, v_octets, v_uids, v_days
     FROM expunged x
     LEFT JOIN message_extras e ON p_unique_ids IS NOT NULL AND (e.tenant_id, e.account_id, e.uid) = (x.tenant_id, x.account_id, x.uid)

@@ -212,3 +212,41 @@ async fn counters_are_exact_after_a_storm_of_restores() {
         world.read_all(target).await;
     }
 }
+
+/// A partition for the very day that rows come back from may be made while they do: no restore may fail for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn partitions_are_made_under_the_feet_of_restores() {
+    let world = Arc::new(World::new().await);
+    let mut targets = Vec::new();
+    for _ in 0..4 {
+        let target = world.account("a", None).await;
+        for _ in 0..3 {
+            world.deliver_to(target, "x").await;
+        }
+        targets.push(target);
+    }
+    let sweeper = world.sweeper(SweepSettings { partitions_ahead_days: 9, ..SweepSettings::default() }).await;
+    for _ in 0..15 {
+        world
+            .sql(
+                "DO $$ DECLARE part text; BEGIN \
+                   FOR part IN SELECT c.relname FROM pg_class c WHERE c.relname ~ '^expunged_[0-9]+$' AND c.relnamespace = 'restante'::regnamespace \
+                   LOOP EXECUTE format('DROP TABLE restante.%I', part); END LOOP; END $$",
+            )
+            .await;
+        let mut records = Vec::new();
+        for target in &targets {
+            records.push((*target, world.session(*target, &[1, 2, 3]).await.session));
+        }
+        let mut restores = tokio::task::JoinSet::new();
+        for (target, session) in records {
+            let world = world.clone();
+            restores.spawn(async move { messages(world.restore(target, Selection::Session(session)).await) });
+        }
+        sweeper.sweep().await.unwrap();
+        while let Some(restored) = restores.join_next().await {
+            assert_eq!(restored.unwrap(), 3);
+        }
+    }
+    world.check_counters().await;
+}
