@@ -180,6 +180,9 @@ def test_keys_are_listed_rotated_and_erased(dev: Embedded) -> None:
     assert refused.returncode == 1 and "is active" in refused.stderr
     dev.api.call("PATCH", "/v1/tenants/acme", {"status": "suspended"})
     assert tool(dev, "keys", "erase", "--tenant", "acme").returncode == 1, "nobody said yes"
-    assert "2 data keys of acme erased, 2 objects removed" in tool(dev, "keys", "erase", "--tenant", "acme", "--yes").stdout
+    assert (
+        "2 data keys of acme erased, 2 objects removed"
+        in tool(dev, "keys", "erase", "--tenant", "acme", "--yes").stdout
+    )
     events = dev.sql("SELECT action FROM restante.audit_events WHERE actor = 'command:keys' ORDER BY event_id")
     assert events == [["keys.rotate"], ["keys.erase"]]

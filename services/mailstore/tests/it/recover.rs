@@ -205,3 +205,17 @@ async fn an_empty_database_is_rebuilt_from_the_bucket() {
     assert_eq!(world.read_all(alice).await.len(), 6);
     assert!(matches!(rebuild(&world).await, Err(mailstore::RebuildError::Obstacle(_))), "finished");
 }
+
+#[tokio::test]
+async fn a_list_of_another_history_is_not_taken_for_this_one() {
+    let world = World::new().await;
+    let alice = world.account("a", None).await;
+    world.deliver(b"one", &[("alice@a.test", &[alice])]).await;
+    let held = world.snapshot(alice).await;
+    assert!(Arc::ptr_eq(&held, &world.snapshot(alice).await));
+    // Shape and next uid stay; what they count is something else now.
+    sqlx::query("UPDATE restante.messages SET uid = 0").execute(&world.superuser).await.unwrap();
+    world.empty().await;
+    let other = world.snapshot(alice).await;
+    assert_eq!((held.messages()[0].uid, other.messages()[0].uid), (1, 0));
+}
