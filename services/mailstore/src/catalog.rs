@@ -1,11 +1,15 @@
 //! The catalog: the part of the mailstore over PostgreSQL that says whose frame is where. Frontends call its versioned functions
 //! and nothing else; the SQL stands beside the type it fills, one file per purpose.
 
+pub(crate) mod compact;
 pub(crate) mod deliver;
+pub(crate) mod jobs;
 pub(crate) mod keys;
 pub(crate) mod lease;
+pub(crate) mod locate;
 pub(crate) mod maildrop;
 pub(crate) mod quit;
+pub(crate) mod reconcile;
 pub(crate) mod sweep;
 
 use std::sync::LazyLock;

@@ -1,6 +1,7 @@
 //! What a session sees: the list of messages at login, in order, the same to its end. Lists are held between sessions; login
 //! says where the maildrop stands, and with the same shape only what was appended is fetched.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use mail_types::{AccountId, Guid, MaildropState, Octets, SegmentUuid, TenantId, Timestamp, UniqueId};
@@ -60,6 +61,7 @@ impl Message {
 /// The messages at one moment.
 #[derive(Debug)]
 pub struct Snapshot {
+    account: AccountId,
     shape: i64,
     next_uid: i64,
     messages: Vec<Message>,
@@ -69,6 +71,22 @@ impl Snapshot {
     /// In the maildrop's order.
     pub fn messages(&self) -> &[Message] {
         &self.messages
+    }
+
+    /// Whose it is.
+    pub(crate) fn account(&self) -> AccountId {
+        self.account
+    }
+
+    /// The same messages, some of them in other places; nothing that a client sees differs.
+    pub(crate) fn moved(&self, places: &HashMap<i64, (SegmentUuid, Place)>) -> Self {
+        let mut messages = self.messages.clone();
+        for message in &mut messages {
+            if let Some(&(segment, place)) = places.get(&message.uid) {
+                (message.segment, message.place) = (segment, place);
+            }
+        }
+        Self { messages, ..*self }
     }
 
     /// About what it takes in memory.
@@ -109,7 +127,7 @@ impl Lists {
             // What came after the login is not in this session's snapshot.
             messages.retain(|m| m.uid < state.next_uid);
         }
-        let snapshot = Arc::new(Snapshot { shape: state.shape, next_uid: state.next_uid, messages });
+        let snapshot = Arc::new(Snapshot { account, shape: state.shape, next_uid: state.next_uid, messages });
         self.0.insert(key, snapshot.clone());
         Ok(snapshot)
     }

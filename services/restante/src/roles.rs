@@ -101,19 +101,6 @@ impl Process {
                 let pool = asked.clone();
                 async move { database::ping(&pool).await }
             });
-            if role == Role::Worker {
-                let settings = self.config.worker.sweep.clone();
-                let sweeper = mailstore::Sweeper::new(pool, Arc::clone(&store), &self.config.object_store, settings);
-                self.worker(sweeper, &mut serve_later);
-                continue;
-            }
-            let directory = Directory::new(
-                pool.clone(),
-                self.environment.keys.clone(),
-                Arc::clone(&self.clock),
-                Arc::clone(&self.random),
-                self.config.directory.clone(),
-            );
             let parts = Parts {
                 pool: pool.clone(),
                 role: role.database(),
@@ -125,6 +112,19 @@ impl Process {
                 clock: Arc::clone(&self.clock),
                 random: Arc::clone(&self.random),
             };
+            if role == Role::Worker {
+                let (sweep, compact) = (self.config.worker.sweep.clone(), self.config.worker.compact.clone());
+                let sweeper = mailstore::Sweeper::new(pool, Arc::clone(&store), &self.config.object_store, sweep);
+                self.worker(sweeper, mailstore::Compactor::new(&parts, compact), &mut serve_later);
+                continue;
+            }
+            let directory = Directory::new(
+                pool.clone(),
+                self.environment.keys.clone(),
+                Arc::clone(&self.clock),
+                Arc::clone(&self.random),
+                self.config.directory.clone(),
+            );
             let mailstore = Mailstore::open(parts).await.with_context(|| {
                 format!(
                     "{} cannot use the database (is the schema there? `restante migrate` brings it)",
@@ -216,10 +216,10 @@ impl Process {
         serve.push(Box::pin(async move { admin_api::serve(listeners, state, shutdown).await.context("admin") }));
     }
 
-    fn worker(&self, sweeper: mailstore::Sweeper, serve: &mut Vec<Serve>) {
+    fn worker(&self, sweeper: mailstore::Sweeper, compactor: mailstore::Compactor, serve: &mut Vec<Serve>) {
         let (config, shutdown) = (self.config.worker.clone(), self.shutdown.clone());
         serve.push(Box::pin(async move {
-            worker::run(config, sweeper, shutdown).await;
+            worker::run(config, sweeper, compactor, shutdown).await;
             Ok(())
         }));
     }

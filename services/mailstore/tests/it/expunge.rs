@@ -22,12 +22,15 @@ pub(crate) fn session() -> SessionRecord {
     }
 }
 
-const AT_ONCE: SweepSettings = SweepSettings {
+pub(crate) const AT_ONCE: SweepSettings = SweepSettings {
     grace_seconds: 0,
     orphan_age_seconds: 0,
+    orphan_interval_seconds: 0,
     unreferenced_seconds: 0,
+    reconcile_interval_seconds: 0,
     batch: 2,
     partitions_ahead_days: 10,
+    ..SweepSettings::DEFAULT
 };
 
 #[tokio::test]

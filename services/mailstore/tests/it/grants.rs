@@ -11,6 +11,7 @@ const FUNCTIONS: &[(&str, &[&str])] = &[
             "frontend_beat_1",
             "pop3_lease_1",
             "pop3_list_1",
+            "pop3_locate_1",
             "pop3_login_1",
             "pop3_login_time_1",
             "pop3_quit_1",
@@ -24,7 +25,7 @@ const FUNCTIONS: &[(&str, &[&str])] = &[
         "restante_lmtp",
         &["catalog_1", "frontend_beat_1", "lmtp_deliver_1", "lmtp_resolve_1", "tenant_key_1", "tenant_key_make_1"],
     ),
-    ("restante_worker", &["catalog_1", "worker_drop_purged_1", "worker_partition_1"]),
+    ("restante_worker", &["catalog_1", "tenant_key_1", "worker_drop_purged_1", "worker_partition_1"]),
 ];
 
 #[tokio::test]

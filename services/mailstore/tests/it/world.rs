@@ -6,8 +6,8 @@ use mail_types::{
     AccountId, Clock, MaildropState, Octets, Random, ReversePath, Secret, SystemClock, SystemRandom, TenantId,
 };
 use mailstore::{
-    Delivery, DeliveryVerdict, Mailstore, Part, Parts, Recipient, SessionReader, Settings, Snapshot, StoreSettings,
-    SweepSettings, Sweeper, Target, Update,
+    CompactSettings, Compactor, Delivery, DeliveryVerdict, Mailstore, Part, Parts, Recipient, SessionReader, Settings,
+    Snapshot, StoreSettings, SweepSettings, Sweeper, Target, Update,
 };
 use object_store::ObjectStore;
 use runtime::database::{DbRole, Pool};
@@ -133,6 +133,22 @@ impl World {
             &StoreSettings::default(),
             settings,
         )
+    }
+
+    pub(crate) async fn compactor(&self, settings: CompactSettings) -> Compactor {
+        let store: Arc<dyn ObjectStore> = Arc::new(self.store.clone());
+        let parts = Parts {
+            pool: self.database.pool(DbRole::Worker).await,
+            role: DbRole::Worker,
+            store,
+            store_settings: StoreSettings::default(),
+            settings: Settings::default(),
+            memory: Settings::default().memory_budget(),
+            master: MasterKeys::parse(&Secret::from(MASTER_KEY)).unwrap(),
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+        };
+        Compactor::new(&parts, settings)
     }
 
     pub(crate) async fn count(&self, sql: &'static str) -> i64 {

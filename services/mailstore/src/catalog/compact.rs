@@ -1,0 +1,261 @@
+//! Which segments to compact, what of them lives, and the switch to where it lies now (role worker). Lock order: maildrops,
+//! messages, then segments by id; claims never wait.
+
+use std::time::Duration;
+
+use mail_types::{Guid, SegmentUuid, TenantId};
+use runtime::database::Pool;
+use sqlx::{Row as _, postgres::PgRow};
+use uuid::Uuid;
+
+use super::named;
+use super::sweep::{Freed, let_go_in_tx, lock_maildrops_in_tx, lock_segments_in_tx};
+use crate::Error;
+use crate::bodies::segment::Place;
+use crate::compact::CompactSettings;
+
+/// A segment that was claimed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Old {
+    pub(crate) id: i64,
+    pub(crate) uuid: SegmentUuid,
+    live_octets: u64,
+    dead_octets: u64,
+    refs: u64,
+}
+
+#[cfg(test)]
+impl Old {
+    /// One whose octets do not matter.
+    pub(crate) const fn of(id: i64, uuid: SegmentUuid) -> Self {
+        Self { id, uuid, live_octets: 0, dead_octets: 0, refs: 0 }
+    }
+}
+
+/// A live message in one of them.
+#[derive(Debug, Clone)]
+pub(crate) struct Row {
+    pub(crate) tenant: TenantId,
+    pub(crate) account: i64,
+    pub(crate) uid: i64,
+    pub(crate) segment: i64,
+    pub(crate) guid: Guid,
+    pub(crate) offset: u32,
+    pub(crate) len: u32,
+    pub(crate) legacy_id: Option<String>,
+}
+
+/// A segment that messages move to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct New {
+    pub(crate) uuid: SegmentUuid,
+    pub(crate) octets: u32,
+}
+
+/// The catalog's incarnation; `None` while nothing may be swept (after a restore): what then lies in the bucket without a row may be
+/// somebody's mail, and moves only confuse the search for it.
+pub(crate) async fn incarnation(pool: &Pool) -> Result<Option<u128>, Error> {
+    let sql = "SELECT incarnation FROM restante.catalog WHERE sweep_state = 1";
+    let found: Option<Uuid> = named("incarnation", sqlx::query_scalar(sql).fetch_optional(pool)).await?;
+    Ok(found.map(|uuid| uuid.as_u128()))
+}
+
+const THIN: &str = "SELECT s.segment_id, s.segment_uuid, s.octets, s.dead_octets, s.refs FROM restante.segments s \
+     WHERE s.state = 1 AND s.dead_octets > s.octets / 2 AND s.dead_octets > s.octets::bigint * $1 / 100 \
+       AND (s.claimed_until IS NULL OR s.claimed_until < clock_timestamp()) \
+       AND EXISTS (SELECT FROM restante.messages m WHERE m.segment_id = s.segment_id) \
+     ORDER BY s.created_at LIMIT $2 FOR UPDATE OF s SKIP LOCKED";
+const SMALL: &str = "SELECT s.segment_id, s.segment_uuid, s.octets, s.dead_octets, s.refs FROM restante.segments s \
+     WHERE s.state = 1 AND NOT s.compacted AND s.octets < 1048576 AND s.octets < $1 \
+       AND s.created_at < clock_timestamp() - make_interval(secs => $2) AND s.dead_octets <= s.octets / 2 \
+       AND (s.claimed_until IS NULL OR s.claimed_until < clock_timestamp()) \
+       AND EXISTS (SELECT FROM restante.messages m WHERE m.segment_id = s.segment_id) \
+     ORDER BY s.created_at LIMIT $3 FOR UPDATE OF s SKIP LOCKED";
+
+/// Claims segments worth compacting together: thin ones first, then small ones. None if too few wait to be worth it.
+pub(crate) async fn claim(pool: &Pool, settings: &CompactSettings) -> Result<Vec<Old>, Error> {
+    let (chosen, wrong) = named("compact_claim", async {
+        let mut tx = pool.begin().await?;
+        let most = i64::from(settings.segments_at_once.max(1));
+        let thin = sqlx::query(THIN).bind(i64::from(settings.thin_percent)).bind(most).fetch_all(&mut *tx).await?;
+        let small = sqlx::query(SMALL)
+            .bind(i64::try_from(settings.small_octets).unwrap_or(i64::MAX))
+            .bind(settings.small_age_seconds as f64)
+            .bind(most - thin.len() as i64)
+            .fetch_all(&mut *tx)
+            .await?;
+        let mut chosen: Vec<Old> = Vec::new();
+        let (mut live, mut dead, mut refs) = (0, 0, 0);
+        let mut wrong = false;
+        for row in thin.iter().chain(&small) {
+            if live >= settings.segment_octets || refs >= u64::from(settings.segment_copies) {
+                break;
+            }
+            let Some(old) = old(row)? else {
+                wrong = true;
+                continue;
+            };
+            live += old.live_octets;
+            dead += old.dead_octets;
+            refs += old.refs;
+            chosen.push(old);
+        }
+        let enough = chosen.len() >= settings.at_least_segments as usize
+            || live.max(dead) >= settings.segment_octets
+            || refs >= u64::from(settings.segment_copies);
+        if !enough {
+            return Ok((Vec::new(), wrong));
+        }
+        sqlx::query("UPDATE restante.segments SET claimed_until = clock_timestamp() + make_interval(secs => $2) WHERE segment_id = ANY ($1)")
+            .bind(chosen.iter().map(|old| old.id).collect::<Vec<_>>())
+            .bind(settings.claim_seconds as f64)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok((chosen, wrong))
+    })
+    .await?;
+    if wrong {
+        return Err(Error::Inconsistent { table: "segments", what: "segment_uuid has an ordinal" });
+    }
+    Ok(chosen)
+}
+
+fn old(row: &PgRow) -> Result<Option<Old>, sqlx::Error> {
+    let number = |column: usize| Ok::<_, sqlx::Error>(u64::try_from(row.try_get::<i32, _>(column)?).unwrap_or(0));
+    let Some(uuid) = SegmentUuid::from_u128(row.try_get::<Uuid, _>(1)?.as_u128()) else { return Ok(None) };
+    let (octets, dead_octets) = (number(2)?, number(3)?);
+    Ok(Some(Old {
+        id: row.try_get(0)?,
+        uuid,
+        live_octets: octets.saturating_sub(dead_octets),
+        dead_octets,
+        refs: number(4)?,
+    }))
+}
+
+/// Gives claims back. With `again`, nobody takes them up before that time has passed: something in them could not be moved.
+pub(crate) async fn unclaim(pool: &Pool, segments: &[i64], again: Option<Duration>) -> Result<(), Error> {
+    if segments.is_empty() {
+        return Ok(());
+    }
+    named(
+        "compact_unclaim",
+        sqlx::query(
+            "UPDATE restante.segments SET claimed_until = clock_timestamp() + make_interval(secs => $2) WHERE segment_id IN \
+             (SELECT segment_id FROM restante.segments WHERE segment_id = ANY ($1) AND state = 1 ORDER BY segment_id FOR UPDATE)",
+        )
+        .bind(segments)
+        .bind(again.map(|again| again.as_secs_f64()).unwrap_or_default())
+        .execute(pool),
+    )
+    .await
+    .map(drop)
+}
+
+/// What lives in these segments, by tenant, account and uid. What is expunged stays where it is.
+pub(crate) async fn live_rows(pool: &Pool, segments: &[i64]) -> Result<Vec<Row>, Error> {
+    let rows = named(
+        "compact_live_rows",
+        sqlx::query(
+            "SELECT m.tenant_id, m.account_id, m.uid, m.segment_id, m.guid, m.frame_offset, m.frame_len, e.legacy_id FROM restante.messages m \
+             LEFT JOIN restante.message_extras e ON m.traits < 0 AND (e.tenant_id, e.account_id, e.uid) = (m.tenant_id, m.account_id, m.uid) \
+             WHERE m.segment_id = ANY ($1) ORDER BY m.tenant_id, m.account_id, m.uid",
+        )
+        .bind(segments)
+        .fetch_all(pool),
+    )
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let place = |column: usize| -> Result<u32, Error> {
+                u32::try_from(row.try_get::<i32, _>(column)?)
+                    .map_err(|_| Error::Inconsistent { table: "messages", what: "a place is negative" })
+            };
+            Ok(Row {
+                tenant: TenantId(row.try_get(0)?),
+                account: row.try_get(1)?,
+                uid: row.try_get(2)?,
+                segment: row.try_get(3)?,
+                guid: Guid::from_u128(row.try_get::<Uuid, _>(4)?.as_u128()),
+                offset: place(5)?,
+                len: place(6)?,
+                legacy_id: row.try_get(7)?,
+            })
+        })
+        .collect()
+}
+
+/// Switches messages to the new segment, which is durable; one transaction. Only those that are still live where they were read
+/// go; the others stay as they are, so a repeat after a lost answer, or another worker that was first, does no harm. Answers how
+/// many went. Fails when the new segment was condemned or emptied meanwhile, and then switches nothing.
+pub(crate) async fn switch(pool: &Pool, new: New, moves: &[(Row, Place)]) -> Result<u64, Error> {
+    let (moved, state) = named("compact_switch", async {
+        let mut tx = pool.begin().await?;
+        // Nobody's maildrop waits long for this one: who holds others up gives way.
+        sqlx::query("SET LOCAL lock_timeout = '2s'").execute(&mut *tx).await?;
+        sqlx::query(
+            "INSERT INTO restante.segments (segment_uuid, state, refs, octets, compacted) VALUES ($1, 1, 0, $2, true) ON CONFLICT (segment_uuid) DO NOTHING",
+        )
+        .bind(Uuid::from_u128(new.uuid.as_u128()))
+        .bind(integer(new.octets))
+        .execute(&mut *tx)
+        .await?;
+        let id: i64 = sqlx::query_scalar("SELECT segment_id FROM restante.segments WHERE segment_uuid = $1")
+            .bind(Uuid::from_u128(new.uuid.as_u128()))
+            .fetch_one(&mut *tx)
+            .await?;
+        let (tenants, accounts): (Vec<i32>, Vec<i64>) = moves.iter().map(|(row, _)| (row.tenant.0, row.account)).unzip();
+        lock_maildrops_in_tx(&mut tx, &tenants, &accounts).await?;
+        let gone = sqlx::query(
+            "WITH p AS (SELECT * FROM unnest($1::integer[], $2::bigint[], $3::bigint[], $4::bigint[], $5::integer[], $6::integer[], $7::integer[], $8::integer[], $9::integer[]) \
+                          AS u (tenant_id, account_id, uid, old, old_offset, old_len, off, len, head)), \
+             moved AS (UPDATE restante.messages m SET segment_id = $10, frame_offset = p.off, frame_len = p.len, head_len = p.head FROM p \
+                        WHERE (m.tenant_id, m.account_id, m.uid) = (p.tenant_id, p.account_id, p.uid) AND m.segment_id = p.old AND m.frame_offset = p.old_offset \
+                       RETURNING m.tenant_id, m.account_id, p.old, p.old_offset, p.old_len), \
+             shapes AS (UPDATE restante.maildrops d SET shape = d.shape + 1 FROM (SELECT DISTINCT tenant_id, account_id FROM moved) t \
+                         WHERE (d.tenant_id, d.account_id) = (t.tenant_id, t.account_id)) \
+             SELECT old, old_offset, old_len FROM moved",
+        )
+        .bind(&tenants)
+        .bind(&accounts)
+        .bind(moves.iter().map(|(row, _)| row.uid).collect::<Vec<_>>())
+        .bind(moves.iter().map(|(row, _)| row.segment).collect::<Vec<_>>())
+        .bind(moves.iter().map(|(row, _)| integer(row.offset)).collect::<Vec<_>>())
+        .bind(moves.iter().map(|(row, _)| integer(row.len)).collect::<Vec<_>>())
+        .bind(moves.iter().map(|(_, place)| integer(place.offset)).collect::<Vec<_>>())
+        .bind(moves.iter().map(|(_, place)| integer(place.len)).collect::<Vec<_>>())
+        .bind(moves.iter().map(|(_, place)| integer(place.head_len)).collect::<Vec<_>>())
+        .bind(id)
+        .fetch_all(&mut *tx)
+        .await?;
+        let mut freed = Freed::default();
+        for row in &gone {
+            freed.push(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        }
+        // Both ends of the move, in the order of all segments.
+        let both: Vec<i64> = freed.segments.iter().copied().chain([id]).collect();
+        lock_segments_in_tx(&mut tx, &both).await?;
+        let state: i16 = sqlx::query_scalar("SELECT state FROM restante.segments WHERE segment_id = $1")
+            .bind(id)
+            .fetch_one(&mut *tx)
+            .await?;
+        if state != 1 {
+            return Ok((0, state));
+        }
+        sqlx::query("UPDATE restante.segments SET refs = refs + $2 WHERE segment_id = $1")
+            .bind(id)
+            .bind(i32::try_from(gone.len()).unwrap_or(i32::MAX))
+            .execute(&mut *tx)
+            .await?;
+        let_go_in_tx(&mut tx, &freed).await?;
+        tx.commit().await?;
+        Ok((gone.len() as u64, state))
+    })
+    .await?;
+    if state == 1 { Ok(moved) } else { Err(Error::Condemned { segment: new.uuid }) }
+}
+
+fn integer(n: u32) -> i32 {
+    i32::try_from(n).unwrap_or(i32::MAX)
+}
