@@ -259,3 +259,83 @@ pub(crate) async fn switch(pool: &Pool, new: New, moves: &[(Row, Place)]) -> Res
 fn integer(n: u32) -> i32 {
     i32::try_from(n).unwrap_or(i32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use mail_types::{SystemClock, SystemRandom};
+    use runtime::database::DbRole;
+
+    use super::*;
+
+    const OLD: u128 = 0x0192_4567_89ab_7fff_bfff_ffff_fff0_0000;
+    const NEW: u128 = 0x0192_4567_89ab_7fff_bfff_ffff_ffe0_0000;
+
+    /// A maildrop with three messages in one segment, of which two copies share a frame.
+    async fn scene() -> (testkit::TestDatabase, Pool, Vec<(Row, Place)>) {
+        let database = testkit::database().await;
+        let superuser = database.superuser().await;
+        let script = format!(
+            "INSERT INTO restante.tenants (slug, display_name) VALUES ('a', 'a'); \
+             INSERT INTO restante.domains (tenant_id, name, challenge) SELECT tenant_id, 'a.test', '' FROM restante.tenants; \
+             INSERT INTO restante.accounts (tenant_id, domain_id, local_part, scram_salt) SELECT tenant_id, domain_id, 'x', '' FROM restante.domains; \
+             INSERT INTO restante.maildrops (tenant_id, account_id, next_uid, live_messages, live_octets) SELECT tenant_id, account_id, 4, 3, 3 FROM restante.accounts; \
+             INSERT INTO restante.segments (segment_uuid, state, refs, octets) VALUES ('{}', 1, 3, 264); \
+             INSERT INTO restante.messages (tenant_id, octets, account_id, uid, segment_id, guid, frame_offset, frame_len, head_len, traits) \
+               SELECT a.tenant_id, 1, a.account_id, n, s.segment_id, gen_random_uuid(), 64 + 100 * (n / 3), 100, 98, 0 \
+                 FROM restante.accounts a, restante.segments s, generate_series(1, 3) n",
+            Uuid::from_u128(OLD)
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(script)).execute(&superuser).await.unwrap();
+        let id: i64 =
+            sqlx::query_scalar("SELECT segment_id FROM restante.segments").fetch_one(&superuser).await.unwrap();
+        let worker = database.pool(DbRole::Worker).await;
+        let rows = live_rows(&worker, &[id]).await.unwrap();
+        let place = |row: &Row| Place { offset: row.offset + 1_000, len: 90, head_len: 88 };
+        let moves = rows.into_iter().map(|row| (row.clone(), place(&row))).collect();
+        (database, worker, moves)
+    }
+
+    async fn segments(pool: &Pool) -> Vec<(i32, i32, i16)> {
+        sqlx::query_as("SELECT refs, dead_octets, state FROM restante.segments ORDER BY segment_id")
+            .fetch_all(pool)
+            .await
+            .unwrap()
+    }
+
+    fn new() -> New {
+        New { uuid: SegmentUuid::from_u128(NEW).unwrap(), octets: 300 }
+    }
+
+    #[tokio::test]
+    async fn a_repeated_switch_changes_nothing() {
+        let (_database, worker, moves) = scene().await;
+        let (first, rest) = moves.split_at(1);
+        for (moved, shape) in [(1, 2), (0, 2)] {
+            assert_eq!(switch(&worker, new(), first).await.unwrap(), moved);
+            assert_eq!(segments(&worker).await, [(2, 0, 1), (1, 0, 1)], "the frame's other copy names it still");
+            let found: i64 =
+                sqlx::query_scalar("SELECT shape FROM restante.maildrops").fetch_one(&worker).await.unwrap();
+            assert_eq!(found, shape);
+        }
+        assert_eq!(switch(&worker, new(), rest).await.unwrap(), 2);
+        assert_eq!(segments(&worker).await, [(0, 200, 2), (3, 0, 1)]);
+        // Another worker that read the same moves nothing, and its segment has no references.
+        let late = New { uuid: SegmentUuid::new(mail_types::Clock::now(&SystemClock), &SystemRandom), octets: 300 };
+        assert_eq!(switch(&worker, late, &moves).await.unwrap(), 0);
+        assert_eq!(segments(&worker).await, [(0, 200, 2), (3, 0, 1), (0, 0, 1)]);
+    }
+
+    #[tokio::test]
+    async fn a_condemned_segment_takes_nothing() {
+        let (_database, worker, moves) = scene().await;
+        sqlx::query("INSERT INTO restante.segments (segment_uuid, state, refs, octets) VALUES ($1, 9, 0, 0)")
+            .bind(Uuid::from_u128(NEW))
+            .execute(&worker)
+            .await
+            .unwrap();
+        let error = switch(&worker, new(), &moves).await.unwrap_err();
+        assert!(matches!(error, Error::Condemned { .. }) && !error.is_temporary());
+        assert_eq!(segments(&worker).await, [(3, 0, 1), (0, 0, 9)]);
+        assert_eq!(live_rows(&worker, &[moves[0].0.segment]).await.unwrap().len(), 3);
+    }
+}

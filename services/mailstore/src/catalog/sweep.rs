@@ -158,7 +158,8 @@ impl Freed {
 
 /// Counts down what rows named that this transaction removed or moved; their segments must be locked. A frame is dead when no
 /// row names it any more: who holds the lock sees all that was committed before, so of two transactions that take a frame's last
-/// two rows the second one counts it. A segment without references becomes empty.
+/// two rows the second one counts it. A segment without references becomes empty, and nobody's
+/// to compact.
 pub(crate) async fn let_go_in_tx(tx: &mut PgConnection, freed: &Freed) -> Result<(), sqlx::Error> {
     sqlx::query(
         "WITH freed AS (SELECT * FROM unnest($1::bigint[], $2::integer[], $3::integer[]) AS f (segment_id, frame_offset, frame_len)), \
@@ -169,7 +170,8 @@ pub(crate) async fn let_go_in_tx(tx: &mut PgConnection, freed: &Freed) -> Result
          c AS (SELECT segment_id, count(*)::integer n FROM freed GROUP BY 1) \
          UPDATE restante.segments s SET refs = s.refs - c.n, dead_octets = least(s.octets, s.dead_octets + coalesce(dead.o, 0))::integer, \
                 state = CASE WHEN s.refs = c.n AND s.state = 1 THEN 2 ELSE s.state END, \
-                state_at = CASE WHEN s.refs = c.n AND s.state = 1 THEN clock_timestamp() ELSE s.state_at END \
+                state_at = CASE WHEN s.refs = c.n AND s.state = 1 THEN clock_timestamp() ELSE s.state_at END, \
+                claimed_until = CASE WHEN s.refs = c.n AND s.state = 1 THEN NULL ELSE s.claimed_until END \
            FROM c LEFT JOIN dead USING (segment_id) WHERE s.segment_id = c.segment_id",
     )
     .bind(&freed.segments)

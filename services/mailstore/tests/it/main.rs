@@ -2,10 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that meets what it did not expect has failed")]
 
+mod compact;
 mod delivery;
 mod expunge;
 mod grants;
 mod lease;
+mod meta;
 mod read;
+mod reconcile;
 mod storm;
 mod world;

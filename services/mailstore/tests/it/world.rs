@@ -13,7 +13,9 @@ use object_store::ObjectStore;
 use runtime::database::{DbRole, Pool};
 use runtime::keys::MasterKeys;
 use sqlx::Row as _;
-use testkit::{FaultyStore, TestDatabase};
+use testkit::{Fault, FaultyStore, Operation, TestDatabase};
+
+use crate::expunge::session;
 
 pub(crate) const MASTER_KEY: &str = "test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
@@ -133,6 +135,93 @@ impl World {
             &StoreSettings::default(),
             settings,
         )
+    }
+
+    /// Delivers these texts to one recipient each, all in one segment.
+    pub(crate) async fn deliver_together(&self, texts: &[String], target: Target) {
+        self.deliver(b"first", &[("x@a.test", &[target])]).await;
+        self.store.nth(Operation::Put, 1, Fault::Hang);
+        let mut sent = tokio::task::JoinSet::new();
+        let before = self.store.calls(Operation::Put);
+        // One delivery's PUT hangs; the others queue up behind it and become one segment.
+        for (n, text) in texts.iter().cloned().enumerate() {
+            let lmtp = self.lmtp.clone();
+            sent.spawn(async move { deliver(&lmtp, text.as_bytes(), &[("x@a.test", &[target])]).await });
+            while n == 0 && self.store.calls(Operation::Put) == before {
+                tokio::task::yield_now().await;
+            }
+        }
+        for _ in 0..400 {
+            tokio::task::yield_now().await;
+        }
+        self.store.release();
+        while let Some(verdicts) = sent.join_next().await {
+            assert!(is_stored(&verdicts.unwrap()[0]));
+        }
+    }
+
+    /// Expunges some of a maildrop, those whose place (counted from 0) `which` takes.
+    pub(crate) async fn expunge(&self, target: Target, which: impl Fn(usize) -> bool) -> usize {
+        let snapshot = self.snapshot(target).await;
+        let uids: Vec<i64> =
+            snapshot.messages().iter().enumerate().filter(|(at, _)| which(*at)).map(|(_, m)| m.uid).collect();
+        self.pop3.quit(target.tenant, target.account, &session(), &expunge(&uids)).await.unwrap();
+        uids.len()
+    }
+
+    /// The retention of all that is expunged is over.
+    pub(crate) async fn let_retention_pass(&self) {
+        sqlx::query("UPDATE restante.expunged SET purge_day = purge_day - 8").execute(&self.superuser).await.unwrap();
+    }
+
+    /// Brings back what is expunged of a maildrop.
+    pub(crate) async fn restore(&self, target: Target) {
+        let mut tx = self.superuser.begin().await.unwrap();
+        sqlx::query("SELECT 1 FROM restante.maildrops WHERE tenant_id = $1 AND account_id = $2 FOR UPDATE")
+            .bind(target.tenant.0)
+            .bind(target.account.0)
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        sqlx::query(
+            "WITH back AS (DELETE FROM restante.expunged WHERE tenant_id = $1 AND account_id = $2 RETURNING *), \
+             ins AS (INSERT INTO restante.messages (tenant_id, octets, account_id, uid, segment_id, guid, frame_offset, frame_len, head_len, traits) \
+                     SELECT tenant_id, octets, account_id, uid, segment_id, guid, frame_offset, frame_len, head_len, traits FROM back) \
+             UPDATE restante.maildrops m SET shape = shape + 1, live_messages = live_messages + c.n, live_octets = live_octets + c.o, \
+                    kept_messages = kept_messages - c.n, kept_octets = kept_octets - c.o \
+               FROM (SELECT count(*)::integer n, coalesce(sum(octets), 0)::bigint o FROM back) c WHERE m.tenant_id = $1 AND m.account_id = $2",
+        )
+        .bind(target.tenant.0)
+        .bind(target.account.0)
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    /// Dead octets against a recount; only where every frame was given to somebody.
+    pub(crate) async fn check_dead_octets(&self) {
+        let wrong = self
+            .count(
+                "SELECT count(*) FROM restante.segments s WHERE s.state = 1 AND s.dead_octets <> s.octets - 64 - \
+                 (SELECT coalesce(sum(len), 0) FROM (SELECT frame_offset, max(frame_len) len FROM \
+                    (SELECT frame_offset, frame_len FROM restante.messages m WHERE m.segment_id = s.segment_id UNION ALL \
+                     SELECT frame_offset, frame_len FROM restante.expunged x WHERE x.segment_id = s.segment_id) r GROUP BY 1) f)",
+            )
+            .await;
+        assert_eq!(wrong, 0, "segments whose dead octets differ from a recount");
+    }
+
+    /// Octets and number of the segments in the store.
+    pub(crate) fn stored(&self) -> (u64, usize) {
+        let mut found = (0, 0);
+        let Ok(hours) = std::fs::read_dir(self.directory.path().join("v1/seg")) else { return found };
+        for hour in hours {
+            for object in std::fs::read_dir(hour.unwrap().path()).unwrap() {
+                found = (found.0 + object.unwrap().metadata().unwrap().len(), found.1 + 1);
+            }
+        }
+        found
     }
 
     pub(crate) async fn compactor(&self, settings: CompactSettings) -> Compactor {
