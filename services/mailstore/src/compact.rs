@@ -22,7 +22,8 @@ use self::frames::{Frame, Moved, ranges};
 use crate::bodies::Bodies;
 use crate::bodies::keys::Keys;
 use crate::bodies::segment::{Place, SegmentBuilder};
-use crate::catalog::compact::{self, New, Old, Row};
+use crate::catalog::compact::{self, New, Old, Row, Switched};
+use crate::catalog::reconcile;
 use crate::pace::Pace;
 use crate::{Error, Parts};
 
@@ -210,8 +211,18 @@ impl Compactor {
         work.report.written += 1;
         work.report.octets += octets as u64;
         moves.sort_unstable_by_key(|(row, _)| (row.tenant, row.account, row.uid));
+        let (mut moved, mut segment) = (0, None);
         for some in moves.chunks(self.settings.switch_messages.max(1) as usize) {
-            work.report.messages += self.switch(new, some).await?;
+            let switched = self.switch(new, some).await?;
+            moved += switched.moved;
+            segment = Some(switched.segment);
+        }
+        work.report.messages += moved;
+        if let Some(segment) = segment
+            && moved < moves.len() as u64
+        {
+            // Some were expunged meanwhile, or another worker was first: their frames are dead here from the beginning.
+            reconcile::mend_segment(&self.pool, segment, 0).await?;
         }
         work.pace.spend(octets as u64).await;
         Ok(())
@@ -262,7 +273,7 @@ impl Compactor {
     }
 
     /// Switches, and asks again where the answer is lost or a maildrop busy.
-    async fn switch(&self, new: New, moves: &[(Row, Place)]) -> Result<u64, Error> {
+    async fn switch(&self, new: New, moves: &[(Row, Place)]) -> Result<Switched, Error> {
         let mut pause = SWITCH_PAUSE;
         for _ in 1..SWITCH_TRIES {
             match compact::switch(&self.pool, new, moves).await {

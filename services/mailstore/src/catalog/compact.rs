@@ -186,11 +186,20 @@ pub(crate) async fn live_rows(pool: &Pool, segments: &[i64]) -> Result<Vec<Row>,
         .collect()
 }
 
+/// What a switch came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Switched {
+    /// Messages that went.
+    pub(crate) moved: u64,
+    /// The new segment's id.
+    pub(crate) segment: i64,
+}
+
 /// Switches messages to the new segment, which is durable; one transaction. Only those that are still live where they were read
 /// go; the others stay as they are, so a repeat after a lost answer, or another worker that was first, does no harm. Answers how
 /// many went. Fails when the new segment was condemned or emptied meanwhile, and then switches nothing.
-pub(crate) async fn switch(pool: &Pool, new: New, moves: &[(Row, Place)]) -> Result<u64, Error> {
-    let (moved, state) = named("compact_switch", async {
+pub(crate) async fn switch(pool: &Pool, new: New, moves: &[(Row, Place)]) -> Result<Switched, Error> {
+    let switched = named("compact_switch", async {
         let mut tx = pool.begin().await?;
         // Nobody's maildrop waits long for this one: who holds others up gives way.
         sqlx::query("SET LOCAL lock_timeout = '2s'").execute(&mut *tx).await?;
@@ -241,7 +250,7 @@ pub(crate) async fn switch(pool: &Pool, new: New, moves: &[(Row, Place)]) -> Res
             .fetch_one(&mut *tx)
             .await?;
         if state != 1 {
-            return Ok((0, state));
+            return Ok(None);
         }
         sqlx::query("UPDATE restante.segments SET refs = refs + $2 WHERE segment_id = $1")
             .bind(id)
@@ -250,10 +259,10 @@ pub(crate) async fn switch(pool: &Pool, new: New, moves: &[(Row, Place)]) -> Res
             .await?;
         let_go_in_tx(&mut tx, &freed).await?;
         tx.commit().await?;
-        Ok((gone.len() as u64, state))
+        Ok(Some(Switched { moved: gone.len() as u64, segment: id }))
     })
     .await?;
-    if state == 1 { Ok(moved) } else { Err(Error::Condemned { segment: new.uuid }) }
+    switched.ok_or(Error::Condemned { segment: new.uuid })
 }
 
 fn integer(n: u32) -> i32 {
@@ -311,17 +320,17 @@ mod tests {
         let (_database, worker, moves) = scene().await;
         let (first, rest) = moves.split_at(1);
         for (moved, shape) in [(1, 2), (0, 2)] {
-            assert_eq!(switch(&worker, new(), first).await.unwrap(), moved);
+            assert_eq!(switch(&worker, new(), first).await.unwrap().moved, moved);
             assert_eq!(segments(&worker).await, [(2, 0, 1), (1, 0, 1)], "the frame's other copy names it still");
             let found: i64 =
                 sqlx::query_scalar("SELECT shape FROM restante.maildrops").fetch_one(&worker).await.unwrap();
             assert_eq!(found, shape);
         }
-        assert_eq!(switch(&worker, new(), rest).await.unwrap(), 2);
+        assert_eq!(switch(&worker, new(), rest).await.unwrap().moved, 2);
         assert_eq!(segments(&worker).await, [(0, 200, 2), (3, 0, 1)]);
         // Another worker that read the same moves nothing, and its segment has no references.
         let late = New { uuid: SegmentUuid::new(mail_types::Clock::now(&SystemClock), &SystemRandom), octets: 300 };
-        assert_eq!(switch(&worker, late, &moves).await.unwrap(), 0);
+        assert_eq!(switch(&worker, late, &moves).await.unwrap().moved, 0);
         assert_eq!(segments(&worker).await, [(0, 200, 2), (3, 0, 1), (0, 0, 1)]);
     }
 

@@ -24,11 +24,11 @@ pub(crate) async fn maildrops(pool: &Pool, after: Maildrop, most: u32, rows: u32
     let found = named(
         "reconcile_maildrops",
         sqlx::query(
-            "WITH some AS (SELECT * FROM (SELECT m.*, sum(m.live_messages + m.kept_messages) OVER (ORDER BY m.tenant_id, m.account_id) AS up_to \
+            "WITH page AS (SELECT * FROM (SELECT m.*, sum(m.live_messages + m.kept_messages) OVER (ORDER BY m.tenant_id, m.account_id) AS up_to \
                              FROM (SELECT * FROM restante.maildrops d WHERE (d.tenant_id, d.account_id) > ($1, $2) ORDER BY d.tenant_id, d.account_id LIMIT $3) m) s \
                             WHERE s.up_to - (s.live_messages + s.kept_messages) <= $4) \
              SELECT s.tenant_id, s.account_id, (s.live_messages, s.live_octets, s.kept_messages, s.kept_octets) <> (l.n, l.o, x.n, x.o) OR s.next_uid <= greatest(l.u, x.u) \
-               FROM some s, \
+               FROM page s, \
                     LATERAL (SELECT count(*) n, coalesce(sum(m.octets), 0) o, coalesce(max(m.uid), 0) u FROM restante.messages m \
                               WHERE m.tenant_id = s.tenant_id AND m.account_id = s.account_id) l, \
                     LATERAL (SELECT count(*) n, coalesce(sum(e.octets), 0) o, coalesce(max(e.uid), 0) u FROM restante.expunged e \
@@ -98,17 +98,17 @@ pub(crate) async fn segments(pool: &Pool, after: i64, most: u32, rows: u32, sett
     let found = named(
         "reconcile_segments",
         sqlx::query(
-            "WITH some AS (SELECT * FROM (SELECT g.*, sum(g.refs) OVER (ORDER BY g.segment_id) AS up_to \
+            "WITH page AS (SELECT * FROM (SELECT g.*, sum(g.refs) OVER (ORDER BY g.segment_id) AS up_to \
                              FROM (SELECT * FROM restante.segments d WHERE d.segment_id > $1 ORDER BY d.segment_id LIMIT $2) g) s \
                             WHERE s.up_to - s.refs <= $3), \
-             named AS MATERIALIZED (SELECT segment_id, frame_offset, frame_len FROM restante.messages WHERE segment_id IN (SELECT segment_id FROM some) \
-                       UNION ALL SELECT segment_id, frame_offset, frame_len FROM restante.expunged WHERE segment_id IN (SELECT segment_id FROM some)), \
+             named AS MATERIALIZED (SELECT segment_id, frame_offset, frame_len FROM restante.messages WHERE segment_id IN (SELECT segment_id FROM page) \
+                       UNION ALL SELECT segment_id, frame_offset, frame_len FROM restante.expunged WHERE segment_id IN (SELECT segment_id FROM page)), \
              counted AS (SELECT segment_id, sum(n) n, sum(frame_len) o FROM \
                           (SELECT segment_id, frame_offset, max(frame_len) frame_len, count(*) n FROM named GROUP BY 1, 2) f GROUP BY 1) \
              SELECT s.segment_id, s.refs <> coalesce(c.n, 0) \
                     OR (s.created_at < clock_timestamp() - make_interval(secs => $4) AND s.state = 1 \
                         AND (s.refs = 0 OR s.dead_octets <> greatest(0, s.octets - $5 - coalesce(c.o, 0)))) \
-               FROM some s LEFT JOIN counted c USING (segment_id) ORDER BY 1",
+               FROM page s LEFT JOIN counted c USING (segment_id) ORDER BY 1",
         )
         .bind(after)
         .bind(i64::from(most))

@@ -11,23 +11,38 @@ use uuid::Uuid;
 use super::named;
 use crate::Error;
 
-/// Makes the partitions of the days from today, and the months' of the audit log; answers how many were made.
+/// Makes the partitions of the days from today, and the months' of the audit log, each in a transaction of its own, so that nobody
+/// who writes into two of the tables waits for one while he holds up the other; answers how many were made.
 pub(crate) async fn partitions(pool: &Pool, days_ahead: u32) -> Result<u64, Error> {
-    let made: i64 = named(
-        "worker_partition_1",
-        sqlx::query_scalar(
-            "SELECT count(*) FILTER (WHERE restante.worker_partition_1(p.name, p.first, p.last)) FROM ( \
+    let missing: Vec<(String, chrono::NaiveDate, chrono::NaiveDate)> = named(
+        "missing_partitions",
+        sqlx::query_as(
+            "SELECT p.name, p.first, p.last FROM ( \
                SELECT t.name, d::date AS first, d::date + 1 AS last FROM (VALUES ('expunged', $1), ('sessions', 2)) AS t (name, ahead), \
                       generate_series((now() AT TIME ZONE 'UTC')::date, (now() AT TIME ZONE 'UTC')::date + t.ahead, '1 day') AS d \
                UNION ALL \
                SELECT 'audit_events', m::date, (m + interval '1 month')::date FROM \
-                      generate_series(date_trunc('month', now() AT TIME ZONE 'UTC'), date_trunc('month', now() AT TIME ZONE 'UTC') + interval '1 month', '1 month') AS m) AS p",
+                      generate_series(date_trunc('month', now() AT TIME ZONE 'UTC'), date_trunc('month', now() AT TIME ZONE 'UTC') + interval '1 month', '1 month') AS m) AS p \
+              WHERE to_regclass('restante.' || p.name || '_' || to_char(p.first, 'YYYYMMDD')) IS NULL ORDER BY 1, 2",
         )
         .bind(i32::try_from(days_ahead).unwrap_or(i32::MAX))
-        .fetch_one(pool),
+        .fetch_all(pool),
     )
     .await?;
-    Ok(u64::try_from(made).unwrap_or(0))
+    let mut made = 0;
+    for (table, first, last) in missing {
+        let new: bool = named(
+            "worker_partition_1",
+            sqlx::query_scalar("SELECT restante.worker_partition_1($1, $2, $3)")
+                .bind(table)
+                .bind(first)
+                .bind(last)
+                .fetch_one(pool),
+        )
+        .await?;
+        made += u64::from(new);
+    }
+    Ok(made)
 }
 
 /// What a batch of purging came to.
