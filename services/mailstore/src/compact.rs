@@ -33,9 +33,12 @@ use crate::{Error, Parts};
 pub struct CompactSettings {
     /// A segment is thin when more than so many hundredths of it are dead; at least 50.
     pub thin_percent: u32,
+    /// How old a thin segment must be, seconds. Its commit may still be under way before, and one that is repeated would not find
+    /// what was moved away: far longer than `mailstore.commit_deadline_ms`.
+    pub thin_age_seconds: u64,
     /// A segment of deliveries under so many octets is small; at most 1 MiB. What compaction made is never small.
     pub small_octets: u64,
-    /// How old a small segment must be to be merged with others, seconds.
+    /// How old a small segment must be to be merged with others, seconds; for the same reason never short.
     pub small_age_seconds: u64,
     /// How many thin or small segments must wait before work begins, unless what lives or what is dead in fewer fills a new one.
     pub at_least_segments: u32,
@@ -65,6 +68,7 @@ impl CompactSettings {
     /// The defaults.
     pub const DEFAULT: Self = Self {
         thin_percent: 50,
+        thin_age_seconds: 3_600,
         small_octets: 1 << 20,
         small_age_seconds: 86_400,
         at_least_segments: 16,
@@ -206,7 +210,8 @@ impl Compactor {
             return Ok(());
         }
         let octets = builder.octets();
-        let new = New { uuid, octets: u32::try_from(octets).unwrap_or(u32::MAX) };
+        let new =
+            New { uuid, octets: u32::try_from(octets).unwrap_or(u32::MAX), begun: compact::clock(&self.pool).await? };
         self.bodies.put(uuid, builder.finish()).await?;
         work.report.written += 1;
         work.report.octets += octets as u64;

@@ -54,7 +54,7 @@ pub enum Error {
         /// Which.
         id: String,
     },
-    /// A segment was condemned before the catalog could be switched to it: nothing may name it any more.
+    /// A segment was condemned before the catalog could be switched to it, or it is too late for that: nothing may name it.
     #[error("segment {segment} was condemned")]
     Condemned {
         /// Which.

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use mail_types::{Guid, SegmentUuid, TenantId};
 use runtime::database::Pool;
 use sqlx::{Row as _, postgres::PgRow};
@@ -50,6 +51,17 @@ pub(crate) struct Row {
 pub(crate) struct New {
     pub(crate) uuid: SegmentUuid,
     pub(crate) octets: u32,
+    /// When its PUT began, by the database's clock.
+    pub(crate) begun: DateTime<Utc>,
+}
+
+/// How long after that the catalog may be switched to it. An orphan's object and row are gone after the grace at the earliest; a
+/// worker that was held up for so long must not bring the row back without the object.
+const LATEST_SWITCH: Duration = Duration::from_secs(3_600);
+
+/// The database's clock.
+pub(crate) async fn clock(pool: &Pool) -> Result<DateTime<Utc>, Error> {
+    named("clock", sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(pool)).await
 }
 
 /// The catalog's incarnation; `None` while nothing may be swept (after a restore): what then lies in the bucket without a row may be
@@ -62,9 +74,10 @@ pub(crate) async fn incarnation(pool: &Pool) -> Result<Option<u128>, Error> {
 
 const THIN: &str = "SELECT s.segment_id, s.segment_uuid, s.octets, s.dead_octets, s.refs FROM restante.segments s \
      WHERE s.state = 1 AND s.dead_octets > s.octets / 2 AND s.dead_octets > s.octets::bigint * $1 / 100 \
+       AND s.created_at < clock_timestamp() - make_interval(secs => $2) \
        AND (s.claimed_until IS NULL OR s.claimed_until < clock_timestamp()) \
        AND EXISTS (SELECT FROM restante.messages m WHERE m.segment_id = s.segment_id) \
-     ORDER BY s.created_at LIMIT $2 FOR UPDATE OF s SKIP LOCKED";
+     ORDER BY s.created_at LIMIT $3 FOR UPDATE OF s SKIP LOCKED";
 const SMALL: &str = "SELECT s.segment_id, s.segment_uuid, s.octets, s.dead_octets, s.refs FROM restante.segments s \
      WHERE s.state = 1 AND NOT s.compacted AND s.octets < 1048576 AND s.octets < $1 \
        AND s.created_at < clock_timestamp() - make_interval(secs => $2) AND s.dead_octets <= s.octets / 2 \
@@ -77,7 +90,12 @@ pub(crate) async fn claim(pool: &Pool, settings: &CompactSettings) -> Result<Vec
     let (chosen, wrong) = named("compact_claim", async {
         let mut tx = pool.begin().await?;
         let most = i64::from(settings.segments_at_once.max(1));
-        let thin = sqlx::query(THIN).bind(i64::from(settings.thin_percent)).bind(most).fetch_all(&mut *tx).await?;
+        let thin = sqlx::query(THIN)
+            .bind(i64::from(settings.thin_percent))
+            .bind(settings.thin_age_seconds as f64)
+            .bind(most)
+            .fetch_all(&mut *tx)
+            .await?;
         let small = sqlx::query(SMALL)
             .bind(i64::try_from(settings.small_octets).unwrap_or(i64::MAX))
             .bind(settings.small_age_seconds as f64)
@@ -197,12 +215,21 @@ pub(crate) struct Switched {
 
 /// Switches messages to the new segment, which is durable; one transaction. Only those that are still live where they were read
 /// go; the others stay as they are, so a repeat after a lost answer, or another worker that was first, does no harm. Answers how
-/// many went. Fails when the new segment was condemned or emptied meanwhile, and then switches nothing.
+/// many went. Fails when the new segment was condemned or emptied meanwhile, or began too long ago, and
+/// then switches nothing.
 pub(crate) async fn switch(pool: &Pool, new: New, moves: &[(Row, Place)]) -> Result<Switched, Error> {
     let switched = named("compact_switch", async {
         let mut tx = pool.begin().await?;
         // Nobody's maildrop waits long for this one: who holds others up gives way.
         sqlx::query("SET LOCAL lock_timeout = '2s'").execute(&mut *tx).await?;
+        let in_time: bool = sqlx::query_scalar("SELECT clock_timestamp() < $1 + make_interval(secs => $2)")
+            .bind(new.begun)
+            .bind(LATEST_SWITCH.as_secs_f64())
+            .fetch_one(&mut *tx)
+            .await?;
+        if !in_time {
+            return Ok(None);
+        }
         sqlx::query(
             "INSERT INTO restante.segments (segment_uuid, state, refs, octets, compacted) VALUES ($1, 1, 0, $2, true) ON CONFLICT (segment_uuid) DO NOTHING",
         )
@@ -311,8 +338,13 @@ mod tests {
             .unwrap()
     }
 
+    fn now() -> DateTime<Utc> {
+        let ms = mail_types::Clock::now(&SystemClock).unix_ms();
+        DateTime::from_timestamp_millis(i64::try_from(ms).unwrap()).unwrap()
+    }
+
     fn new() -> New {
-        New { uuid: SegmentUuid::from_u128(NEW).unwrap(), octets: 300 }
+        New { uuid: SegmentUuid::from_u128(NEW).unwrap(), octets: 300, begun: now() }
     }
 
     #[tokio::test]
@@ -329,7 +361,11 @@ mod tests {
         assert_eq!(switch(&worker, new(), rest).await.unwrap().moved, 2);
         assert_eq!(segments(&worker).await, [(0, 200, 2), (3, 0, 1)]);
         // Another worker that read the same moves nothing, and its segment has no references.
-        let late = New { uuid: SegmentUuid::new(mail_types::Clock::now(&SystemClock), &SystemRandom), octets: 300 };
+        let late = New {
+            uuid: SegmentUuid::new(mail_types::Clock::now(&SystemClock), &SystemRandom),
+            octets: 300,
+            begun: now(),
+        };
         assert_eq!(switch(&worker, late, &moves).await.unwrap().moved, 0);
         assert_eq!(segments(&worker).await, [(0, 200, 2), (3, 0, 1), (0, 0, 1)]);
     }
@@ -337,6 +373,10 @@ mod tests {
     #[tokio::test]
     async fn a_condemned_segment_takes_nothing() {
         let (_database, worker, moves) = scene().await;
+        let late = New { begun: now() - chrono::TimeDelta::minutes(61), ..new() };
+        let error = switch(&worker, late, &moves).await.unwrap_err();
+        assert!(matches!(error, Error::Condemned { .. }));
+        assert_eq!(segments(&worker).await, [(3, 0, 1)], "no row comes back after its time");
         sqlx::query("INSERT INTO restante.segments (segment_uuid, state, refs, octets) VALUES ($1, 9, 0, 0)")
             .bind(Uuid::from_u128(NEW))
             .execute(&worker)
