@@ -16,6 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::bodies::Bodies;
 use crate::bodies::keys::Keys;
 use crate::cache::FrameCache;
+use crate::catalog::locate;
 use crate::config::ReadAheadSettings;
 use crate::read::{BodyReader, Part, Source};
 use crate::snapshot::{Message, Snapshot};
@@ -33,6 +34,8 @@ static READS: LazyLock<IntCounterVec> = LazyLock::new(|| {
 
 /// Octets between two frames of a segment that are rather read along than asked for apart.
 const GAP: u32 = 32 * 1024;
+/// Messages whose places are asked for at once when a segment is gone.
+const LOCATED: usize = 4096;
 /// Octets of a permit of the process's budget.
 const UNIT: u64 = 4096;
 
@@ -95,16 +98,43 @@ impl SessionReader {
 
     /// Opens a message that the session sees, counted from 0. `None` if there is none.
     pub async fn open(&mut self, index: usize, part: Part) -> Option<Result<BodyReader, Error>> {
-        let seen = Seen { snapshot: self.snapshot.clone(), places: self.places.clone() };
+        let seen = self.seen();
         let message = seen.get(index)?;
         self.guess(index, part);
         let held = self.take(index, message, part).await;
         self.fill(&seen, index, part);
         let source = match held {
             Some(octets) => Ok(Source::held(octets)),
-            None => self.ask(message, part).await,
+            None => match self.ask(message, part).await {
+                Err(error) if error.is_not_found() => return Some(self.open_moved(&seen, index, part, error).await),
+                asked => asked,
+            },
         };
         Some(source.map(|source| BodyReader::new(source, &self.shared, self.tenant, message, part)))
+    }
+
+    fn seen(&self) -> Seen {
+        Seen { snapshot: self.snapshot.clone(), places: self.places.clone() }
+    }
+
+    /// A segment of the snapshot is gone: what lay in it was moved, which the catalog knows. Asked once, for the messages around
+    /// this one too; the session goes on with the places that it learns. `gone` is the answer where the message was not moved.
+    async fn open_moved(&mut self, seen: &Seen, index: usize, part: Part, gone: Error) -> Result<BodyReader, Error> {
+        let Some(old) = seen.get(index) else { return Err(gone) };
+        let same = (index..seen.len()).filter_map(|at| seen.get(at)).filter(|m| m.segment == old.segment);
+        let uids: Vec<i64> = same.take(LOCATED).map(|m| m.uid).collect();
+        let (pool, role) = self.shared.keys.asked_by();
+        let places = locate::locate(pool, role, self.tenant, self.snapshot.account(), &uids).await?;
+        if places.get(&old.uid).is_none_or(|&(segment, _)| segment == old.segment) {
+            return Err(gone);
+        }
+        READS.with_label_values(&["moved"]).inc();
+        self.snapshot = Arc::new(self.snapshot.moved(&places));
+        self.ahead.clear();
+        let seen = self.seen();
+        let Some(message) = seen.get(index) else { return Err(gone) };
+        let source = self.ask(message, part).await?;
+        Ok(BodyReader::new(source, &self.shared, self.tenant, message, part))
     }
 
     /// Learns from what is asked for.
@@ -161,13 +191,14 @@ impl SessionReader {
         let len = stored_len(message, part);
         let (segment, offset) = (message.segment, message.place.offset);
         if part == Part::Lines {
-            return Ok(Source::steps(
+            return Source::steps(
                 self.shared.bodies.clone(),
                 segment,
                 offset.into(),
                 message.place.head_len.into(),
                 message.place.len.into(),
-            ));
+            )
+            .await;
         }
         if len > cache::LARGEST {
             return Source::stream(&self.shared.bodies, segment, offset.into(), len.into()).await;

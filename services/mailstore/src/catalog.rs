@@ -2,15 +2,19 @@
 //! and nothing else; the SQL stands beside the type it fills, one file per purpose.
 
 pub(crate) mod check;
+pub(crate) mod compact;
 pub(crate) mod deliver;
 pub(crate) mod expire;
 pub(crate) mod hasten;
+pub(crate) mod jobs;
 pub(crate) mod key_ring;
 pub(crate) mod keys;
 pub(crate) mod lease;
+pub(crate) mod locate;
 pub(crate) mod maildrop;
 pub(crate) mod quit;
 pub(crate) mod rebuild;
+pub(crate) mod reconcile;
 pub(crate) mod recover;
 pub(crate) mod restore;
 pub(crate) mod session;

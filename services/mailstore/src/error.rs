@@ -54,6 +54,12 @@ pub enum Error {
         /// Which.
         id: String,
     },
+    /// A segment was condemned before the catalog could be switched to it, or it is too late for that: nothing may name it.
+    #[error("segment {segment} was condemned")]
+    Condemned {
+        /// Which.
+        segment: SegmentUuid,
+    },
     /// An exclusive session lost its lease, or its frontend could not beat: it may change nothing any more.
     #[error("the lease is lost")]
     LeaseLost,
@@ -75,9 +81,15 @@ impl Error {
             Self::NoKey { .. } => "no_key",
             Self::KeyErased { .. } => "key_erased",
             Self::NoMasterKey { .. } => "no_master_key",
+            Self::Condemned { .. } => "condemned",
             Self::LeaseLost => "lease_lost",
             Self::Url(_) => "url",
         }
+    }
+
+    /// Whether the object store has no such object.
+    pub(crate) const fn is_not_found(&self) -> bool {
+        matches!(self, Self::Store(object_store::Error::NotFound { .. }))
     }
 
     /// Whether the same call may succeed in a moment.
@@ -91,6 +103,7 @@ impl Error {
             | Self::NoKey { .. }
             | Self::KeyErased { .. }
             | Self::NoMasterKey { .. }
+            | Self::Condemned { .. }
             | Self::LeaseLost
             | Self::Url(_) => false,
         }

@@ -37,7 +37,7 @@ pub(crate) enum Source {
     /// One request, streamed.
     Stream(Box<dyn Stream<Item = Result<Bytes, Error>> + Send + Unpin>),
     /// A request when more is wanted, each for twice as much as the last.
-    Steps { bodies: Bodies, segment: SegmentUuid, next: u64, end: u64, step: u64 },
+    Steps { read: Option<Bytes>, bodies: Bodies, segment: SegmentUuid, next: u64, end: u64, step: u64 },
 }
 
 /// The first step beyond the header.
@@ -52,15 +52,27 @@ impl Source {
         Ok(Self::Stream(Box::new(bodies.get(segment, offset, len).await?)))
     }
 
-    pub(crate) fn steps(bodies: Bodies, segment: SegmentUuid, offset: u64, head: u64, len: u64) -> Self {
-        Self::Steps { bodies, segment, next: offset, end: offset + len, step: head + FIRST_STEP }
+    /// The first step has been read when this returns.
+    pub(crate) async fn steps(
+        bodies: Bodies,
+        segment: SegmentUuid,
+        offset: u64,
+        head: u64,
+        len: u64,
+    ) -> Result<Self, Error> {
+        let first = (head + FIRST_STEP).min(len);
+        let read = Some(bodies.get_whole(segment, offset, first).await?);
+        Ok(Self::Steps { read, bodies, segment, next: offset + first, end: offset + len, step: first * 2 })
     }
 
     async fn next(&mut self) -> Option<Result<Bytes, Error>> {
         match self {
             Self::Held(octets) => octets.take().map(Ok),
             Self::Stream(stream) => stream.next().await,
-            Self::Steps { bodies, segment, next, end, step } => {
+            Self::Steps { read, bodies, segment, next, end, step } => {
+                if let Some(read) = read.take() {
+                    return Some(Ok(read));
+                }
                 let len = (*step).min(*end - *next);
                 if len == 0 {
                     return None;

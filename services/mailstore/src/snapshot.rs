@@ -1,6 +1,7 @@
 //! What a session sees: the list of messages at login, in order, the same to its end. Lists are held between sessions; login
 //! says where the maildrop stands, and with the same shape only what was appended is fetched.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use mail_types::{AccountId, Guid, History, MaildropState, Octets, SegmentUuid, TenantId, Timestamp, UniqueId};
@@ -61,6 +62,7 @@ impl Message {
 #[derive(Debug)]
 pub struct Snapshot {
     history: History,
+    account: AccountId,
     shape: i64,
     next_uid: i64,
     messages: Vec<Message>,
@@ -70,6 +72,22 @@ impl Snapshot {
     /// In the maildrop's order.
     pub fn messages(&self) -> &[Message] {
         &self.messages
+    }
+
+    /// Whose it is.
+    pub(crate) fn account(&self) -> AccountId {
+        self.account
+    }
+
+    /// The same messages, some of them in other places; nothing that a client sees differs.
+    pub(crate) fn moved(&self, places: &HashMap<i64, (SegmentUuid, Place)>) -> Self {
+        let mut messages = self.messages.clone();
+        for message in &mut messages {
+            if let Some(&(segment, place)) = places.get(&message.uid) {
+                (message.segment, message.place) = (segment, place);
+            }
+        }
+        Self { messages, ..*self }
     }
 
     /// About what it takes in memory.
@@ -112,8 +130,13 @@ impl Lists {
             // What came after the login is not in this session's snapshot.
             messages.retain(|m| m.uid < state.next_uid);
         }
-        let snapshot =
-            Arc::new(Snapshot { history: state.history, shape: state.shape, next_uid: state.next_uid, messages });
+        let snapshot = Arc::new(Snapshot {
+            account,
+            history: state.history,
+            shape: state.shape,
+            next_uid: state.next_uid,
+            messages,
+        });
         self.0.insert(key, snapshot.clone());
         Ok(snapshot)
     }

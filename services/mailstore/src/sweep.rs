@@ -4,16 +4,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mail_types::SegmentUuid;
 use object_store::ObjectStore;
 use runtime::database::Pool;
 use serde::Deserialize;
 
 use crate::bodies::Bodies;
+use crate::catalog::jobs::{self, Progress};
 use crate::catalog::{expire, hasten, sweep};
 use crate::mark::{Following, Marker};
+use crate::pace::Pace;
 use crate::{Error, StoreSettings};
 
-/// `[worker]`: when what is gone is gone.
+pub use crate::catalog::sweep::Backlog;
+
+/// `[worker.sweep]`: when what is gone is gone, and how much of it at a time.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SweepSettings {
@@ -21,8 +26,22 @@ pub struct SweepSettings {
     pub grace_seconds: u64,
     /// How old an object without a row must be to be condemned, seconds; the grace counts if it is longer. Default 1 day.
     pub orphan_age_seconds: u64,
+    /// Seconds between passes over all objects in search of those without a row.
+    pub orphan_interval_seconds: u64,
     /// How old a segment that nobody refers to must be before it counts as empty, seconds: its commit may still be under way.
     pub unreferenced_seconds: u64,
+    /// Seconds between passes that compare all counters with a recount.
+    pub reconcile_interval_seconds: u64,
+    /// Rows that a slice of such a pass counts.
+    pub reconcile_rows: u32,
+    /// How long it rests between slices, milliseconds.
+    pub reconcile_pause_ms: u64,
+    /// The most messages that are purged in a second, in this process.
+    pub purge_per_second: u32,
+    /// The most objects that are deleted in a second, in this process.
+    pub delete_per_second: u32,
+    /// The most batches of each step in a round: what is left, the next round does, so that no step starves the others.
+    pub batches_per_round: u32,
     /// Rows or objects a step takes at once.
     pub batch: u32,
     /// Days for which partitions are made ahead: the longest retention and 8 days.
@@ -31,17 +50,33 @@ pub struct SweepSettings {
     pub expire_per_second: u32,
 }
 
+impl SweepSettings {
+    /// The defaults.
+    pub const DEFAULT: Self = Self {
+        grace_seconds: 8 * DAY,
+        orphan_age_seconds: DAY,
+        orphan_interval_seconds: DAY / 4,
+        unreferenced_seconds: 3_600,
+        reconcile_interval_seconds: DAY,
+        reconcile_rows: 20_000,
+        reconcile_pause_ms: 100,
+        purge_per_second: 5_000,
+        delete_per_second: 200,
+        batches_per_round: 100,
+        batch: 1_000,
+        partitions_ahead_days: 40,
+        expire_per_second: 500,
+    };
+}
+
+const DAY: u64 = 86_400;
+
+/// How long a doomed segment is one worker's to delete.
+const DELETE_CLAIM: Duration = Duration::from_secs(600);
+
 impl Default for SweepSettings {
     fn default() -> Self {
-        let day = 86_400;
-        Self {
-            grace_seconds: 8 * day,
-            orphan_age_seconds: day,
-            unreferenced_seconds: 3_600,
-            batch: 1_000,
-            partitions_ahead_days: 40,
-            expire_per_second: 500,
-        }
+        Self::DEFAULT
     }
 }
 
@@ -52,8 +87,6 @@ pub struct SweepReport {
     pub hastened: u64,
     /// Expunged messages gone for ever.
     pub purged: u64,
-    /// Segments found without references.
-    pub emptied: u64,
     /// Objects deleted with their rows.
     pub reclaimed: u64,
     /// Objects without a row, condemned.
@@ -76,10 +109,10 @@ pub struct ExpiryReport {
 /// The worker's hands on the mailstore (role worker).
 #[derive(Debug, Clone)]
 pub struct Sweeper {
-    pool: Pool,
+    pub(crate) pool: Pool,
     bodies: Bodies,
     marker: Marker,
-    settings: SweepSettings,
+    pub(crate) settings: SweepSettings,
 }
 
 impl Sweeper {
@@ -100,39 +133,64 @@ impl Sweeper {
         &self.marker
     }
 
-    /// One round of everything that deletes or makes room. Steps that fail stop the round; the next one takes them up.
+    /// One round of everything that deletes or makes room, as much of each step as a round may do. Steps that fail stop the round;
+    /// the next one takes them up.
     pub async fn sweep(&self) -> Result<SweepReport, Error> {
-        let mut report = SweepReport::default();
         let grace = Duration::from_secs(self.settings.grace_seconds);
-        report.partitions = sweep::partitions(&self.pool, self.settings.partitions_ahead_days).await?;
+        let mut report = SweepReport {
+            partitions: sweep::partitions(&self.pool, self.settings.partitions_ahead_days).await?,
+            ..SweepReport::default()
+        };
         if self.marker.check().await? != Following::Yes {
             return Ok(report);
         }
         report.hastened = hasten::over_bound(&self.pool, self.settings.batch).await?;
-        loop {
-            let purged = sweep::purge_batch(&self.pool, self.settings.batch).await?;
-            report.purged += purged;
-            if purged == 0 {
-                break;
-            }
+        if self.purge(&mut report.purged).await? {
+            sweep::drop_purged(&self.pool).await?;
         }
-        sweep::drop_purged(&self.pool).await?;
-        report.emptied =
-            sweep::empty_segments(&self.pool, Duration::from_secs(self.settings.unreferenced_seconds)).await?;
         report.condemned =
             self.condemn_orphans(grace.max(Duration::from_secs(self.settings.orphan_age_seconds))).await?;
-        loop {
-            let doomed = sweep::doomed_segments(&self.pool, grace, self.settings.batch).await?;
+        self.reclaim(grace, &mut report.reclaimed).await?;
+        Ok(report)
+    }
+
+    /// Purges what is due; whether nothing is left of it.
+    async fn purge(&self, purged: &mut u64) -> Result<bool, Error> {
+        let mut pace = Pace::new(self.settings.purge_per_second);
+        for _ in 0..self.settings.batches_per_round {
+            let done = sweep::purge_batch(&self.pool, self.settings.batch).await?;
+            *purged += done.purged;
+            if done.due == 0 {
+                return Ok(true);
+            }
+            pace.spend(done.purged).await;
+        }
+        Ok(false)
+    }
+
+    /// Deletes the objects of segments whose grace is over.
+    async fn reclaim(&self, grace: Duration, reclaimed: &mut u64) -> Result<(), Error> {
+        let mut pace = Pace::new(self.settings.delete_per_second);
+        for _ in 0..self.settings.batches_per_round {
+            let doomed = sweep::doomed_segments(&self.pool, grace, DELETE_CLAIM, self.settings.batch).await?;
             if doomed.is_empty() {
                 break;
             }
-            for segment in doomed {
-                self.bodies.delete(segment).await?;
-                sweep::forget_segment(&self.pool, segment).await?;
-                report.reclaimed += 1;
+            for (done, &segment) in doomed.iter().enumerate() {
+                if let Err(error) = self.delete(segment).await {
+                    sweep::unclaim_doomed(&self.pool, doomed.get(done..).unwrap_or_default()).await?;
+                    return Err(error);
+                }
+                *reclaimed += 1;
+                pace.spend(1).await;
             }
         }
-        Ok(report)
+        Ok(())
+    }
+
+    async fn delete(&self, segment: SegmentUuid) -> Result<(), Error> {
+        self.bodies.delete(segment).await?;
+        sweep::forget_segment(&self.pool, segment).await
     }
 
     /// One round through all accounts: expunges what is over the days that its account's policy keeps it (RFC 2449 section 6.7),
@@ -183,19 +241,41 @@ impl Sweeper {
         sweep::roll_up_usage(&self.pool).await
     }
 
-    /// Condemns objects that no row names and that are older than `age`: the commit of a row, should one still come, then fails.
+    /// What waits to be swept or compacted.
+    pub async fn backlog(&self) -> Result<Backlog, Error> {
+        sweep::backlog(&self.pool).await
+    }
+
+    /// Condemns objects that no row names and that are older than `age`: the commit of a row, should one still come, then fails. A
+    /// pass over all objects at an interval, hour by hour, as many of them as a round may do.
     async fn condemn_orphans(&self, age: Duration) -> Result<u64, Error> {
         let Some(before) = sweep::hour_before(&self.pool, age).await? else { return Ok(0) };
+        let Some(slice) = jobs::claim(&self.pool, "orphans").await? else { return Ok(0) };
         let mut condemned = 0;
+        let done = self.condemn_hours(slice.at.as_deref().unwrap_or_default(), &before, &mut condemned).await;
+        let progress = done.as_ref().map_or(&Progress::Same, |progress| progress);
+        jobs::give_back(&self.pool, &slice, progress).await?;
+        done.map(|_| condemned)
+    }
+
+    async fn condemn_hours(&self, after: &str, before: &str, condemned: &mut u64) -> Result<Progress, Error> {
+        let mut left = self.settings.batches_per_round;
         for hour in self.bodies.hours().await? {
-            if hour >= before {
+            if hour.as_str() >= before {
                 break;
             }
+            if hour.as_str() <= after {
+                continue;
+            }
             let listed = self.bodies.segments(&hour).await?;
-            for some in listed.chunks(self.settings.batch as usize) {
-                condemned += sweep::condemn_unknown(&self.pool, some).await?;
+            for some in listed.chunks(self.settings.batch.max(1) as usize) {
+                *condemned += sweep::condemn_unknown(&self.pool, some).await?;
+                left = left.saturating_sub(1);
+            }
+            if left == 0 {
+                return Ok(Progress::At(hour));
             }
         }
-        Ok(condemned)
+        Ok(Progress::Over(Duration::from_secs(self.settings.orphan_interval_seconds)))
     }
 }

@@ -104,27 +104,6 @@ impl Process {
                 async move { database::ping(&pool).await }
             });
             readiness = self.watch(readiness, &pool, &store).await;
-            if role == Role::Worker {
-                let settings = self.config.worker.sweep.clone();
-                let check = mailstore::Check::new(
-                    pool.clone(),
-                    DbRole::Worker,
-                    Arc::clone(&store),
-                    &self.config.object_store,
-                    self.environment.keys.clone(),
-                    Arc::clone(&self.random),
-                );
-                let sweeper = mailstore::Sweeper::new(pool, Arc::clone(&store), &self.config.object_store, settings);
-                self.worker(sweeper, check, &mut serve_later);
-                continue;
-            }
-            let directory = Directory::new(
-                pool.clone(),
-                self.environment.keys.clone(),
-                Arc::clone(&self.clock),
-                Arc::clone(&self.random),
-                self.config.directory.clone(),
-            );
             let parts = Parts {
                 pool: pool.clone(),
                 role: role.database(),
@@ -137,6 +116,28 @@ impl Process {
                 clock: Arc::clone(&self.clock),
                 random: Arc::clone(&self.random),
             };
+            if role == Role::Worker {
+                let (sweep, compact) = (self.config.worker.sweep.clone(), self.config.worker.compact.clone());
+                let check = mailstore::Check::new(
+                    pool.clone(),
+                    DbRole::Worker,
+                    Arc::clone(&store),
+                    &self.config.object_store,
+                    self.environment.keys.clone(),
+                    Arc::clone(&self.random),
+                );
+                let sweeper = mailstore::Sweeper::new(pool, Arc::clone(&store), &self.config.object_store, sweep);
+                let compactor = mailstore::Compactor::new(&parts, compact);
+                self.worker(worker::Hands { sweeper, compactor, check }, &mut serve_later);
+                continue;
+            }
+            let directory = Directory::new(
+                pool.clone(),
+                self.environment.keys.clone(),
+                Arc::clone(&self.clock),
+                Arc::clone(&self.random),
+                self.config.directory.clone(),
+            );
             let mailstore = Mailstore::open(parts).await.with_context(|| {
                 format!(
                     "{} cannot use the database (is the schema there? `restante migrate` brings it)",
@@ -250,10 +251,10 @@ impl Process {
         serve.push(Box::pin(async move { admin_api::serve(listeners, state, shutdown).await.context("admin") }));
     }
 
-    fn worker(&self, sweeper: mailstore::Sweeper, check: mailstore::Check, serve: &mut Vec<Serve>) {
+    fn worker(&self, hands: worker::Hands, serve: &mut Vec<Serve>) {
         let (config, shutdown) = (self.config.worker.clone(), self.shutdown.clone());
         serve.push(Box::pin(async move {
-            worker::run(config, sweeper, check, shutdown).await;
+            worker::run(config, hands, shutdown).await;
             Ok(())
         }));
     }

@@ -1,10 +1,11 @@
-//! What nobody waits for: expiry, purge, reclaim, orphans, partitions, and the sums of usage. Any number of workers may run, without a
-//! leader: every step of [`mailstore::Sweeper`] may run twice and beside itself.
+//! What nobody waits for: expiry, purge, reclaim, orphans, partitions, compaction, recounts, verification, marks, and the sums of
+//! usage. Any number of workers may run, without a leader: every step of [`mailstore::Sweeper`], [`Compactor`] and [`Check`] may run
+//! twice and beside itself.
 
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use mailstore::{Check, ExpiryReport, SweepReport, SweepSettings, Sweeper};
+use mailstore::{Check, CompactSettings, Compactor, ExpiryReport, SweepReport, SweepSettings, Sweeper};
 use prometheus::{IntCounterVec, IntGaugeVec, register_int_counter_vec, register_int_gauge_vec};
 use runtime::shutdown::Shutdown;
 use serde::Deserialize;
@@ -25,6 +26,8 @@ static FAILING: LazyLock<IntGaugeVec> = LazyLock::new(|| {
         .expect("a well-formed metric")
 });
 
+mod metrics;
+
 /// `[worker]`: how often what is done, and when what is gone is gone.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -39,8 +42,12 @@ pub struct Config {
     pub mark_interval_seconds: u64,
     /// Segments read whole and compared in a minute, those first that were not for longest; 0: none.
     pub verify_segments_per_minute: u32,
+    /// Seconds between rounds of compaction.
+    pub compact_interval_seconds: u64,
     /// Graces and batches.
     pub sweep: SweepSettings,
+    /// What is compacted, and how fast.
+    pub compact: CompactSettings,
 }
 
 impl Default for Config {
@@ -51,25 +58,31 @@ impl Default for Config {
             expire_interval_seconds: 3_600,
             mark_interval_seconds: 60,
             verify_segments_per_minute: 60,
-            sweep: SweepSettings::default(),
+            compact_interval_seconds: 60,
+            sweep: SweepSettings::DEFAULT,
+            compact: CompactSettings::DEFAULT,
         }
     }
 }
 
 /// Runs until draining begins; a round under way is finished, or given up at the deadline.
-pub async fn run(config: Config, sweeper: Sweeper, check: Check, shutdown: Shutdown) {
-    let hands = Hands { sweeper, check, verify: config.verify_segments_per_minute.div_ceil(60 / VERIFY_SECONDS) };
-    let sweeping = every(Work::Sweep, config.sweep_interval_seconds, &hands, &shutdown);
-    let summing = every(Work::Usage, config.usage_interval_seconds, &hands, &shutdown);
-    let marking = every(Work::Mark, config.mark_interval_seconds, &hands, &shutdown);
+pub async fn run(config: Config, hands: Hands, shutdown: Shutdown) {
+    let verify = config.verify_segments_per_minute.div_ceil(60 / VERIFY_SECONDS);
+    let worker = Worker { hands, verify, shutdown: shutdown.clone() };
+    let sweeping = worker.every(Work::Sweep, config.sweep_interval_seconds);
+    let summing = worker.every(Work::Usage, config.usage_interval_seconds);
+    let expiring = worker.every(Work::Expire, config.expire_interval_seconds);
+    let compacting = worker.every(Work::Compact, config.compact_interval_seconds);
+    // Whether a pass is due the catalog says.
+    let recounting = worker.every(Work::Reconcile, config.sweep_interval_seconds);
+    let marking = worker.every(Work::Mark, config.mark_interval_seconds);
     let verifying = async {
-        if hands.verify > 0 {
-            every(Work::Verify, VERIFY_SECONDS.into(), &hands, &shutdown).await;
+        if verify > 0 {
+            worker.every(Work::Verify, VERIFY_SECONDS.into()).await;
         }
     };
-    let expiring = every(Work::Expire, config.expire_interval_seconds, &hands, &shutdown);
     tokio::select! {
-        _ = async { tokio::join!(sweeping, summing, expiring, marking, verifying) } => {}
+        _ = async { tokio::join!(sweeping, summing, expiring, compacting, recounting, marking, verifying) } => {}
         () = shutdown.deadline() => {}
     }
 }
@@ -78,11 +91,14 @@ pub async fn run(config: Config, sweeper: Sweeper, check: Check, shutdown: Shutd
 const VERIFY_SECONDS: u32 = 10;
 
 /// What the work is done with.
-struct Hands {
-    sweeper: Sweeper,
-    check: Check,
-    /// Segments of a round.
-    verify: u32,
+#[derive(Debug)]
+pub struct Hands {
+    /// Expires, purges, reclaims, counts.
+    pub sweeper: Sweeper,
+    /// Moves what lives to where it is read well.
+    pub compactor: Compactor,
+    /// Reads what is stored.
+    pub check: Check,
 }
 
 #[derive(Clone, Copy)]
@@ -92,6 +108,8 @@ enum Work {
     Expire,
     Mark,
     Verify,
+    Compact,
+    Reconcile,
 }
 
 impl Work {
@@ -102,54 +120,70 @@ impl Work {
             Self::Expire => "expire",
             Self::Mark => "mark",
             Self::Verify => "verify",
+            Self::Compact => "compact",
+            Self::Reconcile => "reconcile",
         }
     }
+}
 
-    async fn round(
-        self,
-        Hands { sweeper, check, verify }: &Hands,
-        shutdown: &Shutdown,
-    ) -> Result<(), mailstore::Error> {
-        match self {
-            Self::Expire => note_expiry(&sweeper.expire(|| !shutdown.is_draining()).await?),
-            Self::Sweep => note(&sweeper.sweep().await?),
-            Self::Usage => sweeper.roll_up_usage().await?,
-            Self::Mark => drop(sweeper.marker().mark().await?),
-            Self::Verify => {
-                let (verified, damaged) = check.verify_oldest(*verify).await?;
+/// The hands, and the end of the work.
+struct Worker {
+    hands: Hands,
+    /// Segments of a round of verifying.
+    verify: u32,
+    shutdown: Shutdown,
+}
+
+impl Worker {
+    async fn round(&self, work: Work) -> Result<(), mailstore::Error> {
+        let shutdown = self.shutdown.clone();
+        let goes_on = move || !shutdown.is_draining();
+        let Hands { sweeper, compactor, check } = &self.hands;
+        match work {
+            Work::Sweep => {
+                note(&sweeper.sweep().await?);
+                metrics::backlog(sweeper.backlog().await?);
+            }
+            Work::Usage => sweeper.roll_up_usage().await?,
+            Work::Expire => note_expiry(&sweeper.expire(goes_on).await?),
+            Work::Compact => metrics::compacted(&compactor.compact(goes_on).await?),
+            Work::Reconcile => metrics::reconciled(&sweeper.reconcile(goes_on).await?),
+            Work::Mark => drop(sweeper.marker().mark().await?),
+            Work::Verify => {
+                let (verified, damaged) = check.verify_oldest(self.verify).await?;
                 SWEPT.with_label_values(&["verified_segments"]).inc_by(verified);
                 SWEPT.with_label_values(&["damage_found"]).inc_by(damaged);
             }
         }
         Ok(())
     }
-}
 
-/// A kind of work, at once and then at its interval, until draining begins. A failure is logged once when it begins and once
-/// when it is over.
-async fn every(work: Work, seconds: u64, hands: &Hands, shutdown: &Shutdown) {
-    let kind = work.name();
-    let mut timer = tokio::time::interval(Duration::from_secs(seconds.max(1)));
-    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let failing = FAILING.with_label_values(&[kind]);
-    loop {
-        tokio::select! {
-            _ = timer.tick() => {}
-            () = shutdown.draining() => return,
-        }
-        match work.round(hands, shutdown).await {
-            Ok(()) => {
-                ROUNDS.with_label_values(&[kind, "ok"]).inc();
-                if failing.get() != 0 {
-                    failing.set(0);
-                    tracing::info!(kind, "rounds succeed again");
-                }
+    /// A kind of work, at once and then at its interval, until draining begins. A failure is logged once when it begins and once
+    /// when it is over.
+    async fn every(&self, work: Work, seconds: u64) {
+        let kind = work.name();
+        let mut timer = tokio::time::interval(Duration::from_secs(seconds.max(1)));
+        timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let failing = FAILING.with_label_values(&[kind]);
+        loop {
+            tokio::select! {
+                _ = timer.tick() => {}
+                () = self.shutdown.draining() => return,
             }
-            Err(error) => {
-                ROUNDS.with_label_values(&[kind, error.kind()]).inc();
-                if failing.get() == 0 {
-                    failing.set(1);
-                    tracing::warn!(kind, error_kind = error.kind(), %error, "a round failed; it is tried again at each interval");
+            match self.round(work).await {
+                Ok(()) => {
+                    ROUNDS.with_label_values(&[kind, "ok"]).inc();
+                    if failing.get() != 0 {
+                        failing.set(0);
+                        tracing::info!(kind, "rounds succeed again");
+                    }
+                }
+                Err(error) => {
+                    ROUNDS.with_label_values(&[kind, error.kind()]).inc();
+                    if failing.get() == 0 {
+                        failing.set(1);
+                        tracing::warn!(kind, error_kind = error.kind(), %error, "a round failed; it is tried again at each interval");
+                    }
                 }
             }
         }
@@ -160,7 +194,6 @@ fn note(report: &SweepReport) {
     let counts = [
         ("hastened_messages", report.hastened),
         ("purged_messages", report.purged),
-        ("emptied_segments", report.emptied),
         ("reclaimed_segments", report.reclaimed),
         ("condemned_segments", report.condemned),
         ("made_partitions", report.partitions),
@@ -172,7 +205,6 @@ fn note(report: &SweepReport) {
         tracing::info!(
             hastened = report.hastened,
             purged = report.purged,
-            emptied = report.emptied,
             reclaimed = report.reclaimed,
             condemned = report.condemned,
             partitions = report.partitions,
@@ -194,8 +226,8 @@ fn note_expiry(report: &ExpiryReport) {
 mod tests {
     use std::sync::Arc;
 
-    use mail_types::{Secret, SystemRandom};
-    use mailstore::StoreSettings;
+    use mail_types::{Secret, SystemClock, SystemRandom};
+    use mailstore::{Parts, Settings, StoreSettings};
     use runtime::database::DbRole;
     use runtime::keys::MasterKeys;
 
@@ -207,24 +239,35 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let settings = StoreSettings::default();
         let store = mailstore::open_store(&format!("file://{}", directory.path().display()), None, &settings).unwrap();
-        let sweeper =
-            Sweeper::new(database.pool(DbRole::Worker).await, Arc::clone(&store), &settings, SweepSettings::default());
+        let pool = database.pool(DbRole::Worker).await;
+        let sweeper = Sweeper::new(pool.clone(), Arc::clone(&store), &settings, SweepSettings::default());
+        let master = MasterKeys::parse(&Secret::from("test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")).unwrap();
         let check = Check::new(
-            database.pool(DbRole::Worker).await,
+            pool.clone(),
             DbRole::Worker,
-            store,
+            Arc::clone(&store),
             &settings,
-            MasterKeys::parse(&Secret::from("test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")).unwrap(),
+            master.clone(),
             Arc::new(SystemRandom),
         );
+        let parts = Parts {
+            pool,
+            role: DbRole::Worker,
+            store,
+            store_settings: settings,
+            settings: Settings::default(),
+            memory: Settings::default().memory_budget(),
+            frames: Settings::default().frame_cache(false),
+            master,
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+        };
+        let compactor = Compactor::new(&parts, CompactSettings::default());
         let shutdown = Shutdown::new();
-        let running = tokio::spawn(run(Config::default(), sweeper, check, shutdown.clone()));
-        let (marks, verifies) =
-            (ROUNDS.with_label_values(&["mark", "ok"]), ROUNDS.with_label_values(&["verify", "ok"]));
-        let sums = ROUNDS.with_label_values(&["usage", "ok"]);
-        let sweeps = ROUNDS.with_label_values(&["sweep", "ok"]);
-        let expiries = ROUNDS.with_label_values(&["expire", "ok"]);
-        while [&sums, &sweeps, &expiries, &marks, &verifies].iter().any(|rounds| rounds.get() == 0) {
+        let running = tokio::spawn(run(Config::default(), Hands { sweeper, compactor, check }, shutdown.clone()));
+        let done = ["usage", "sweep", "expire", "compact", "reconcile", "mark", "verify"]
+            .map(|kind| ROUNDS.with_label_values(&[kind, "ok"]));
+        while done.iter().any(|rounds| rounds.get() == 0) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         shutdown.begin_drain();

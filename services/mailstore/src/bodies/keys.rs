@@ -49,6 +49,11 @@ impl Keys {
         Self { pool, role, bodies, master, random, held }
     }
 
+    /// The connections and the role that keys are asked for by.
+    pub(crate) fn asked_by(&self) -> (&Pool, DbRole) {
+        (&self.pool, self.role)
+    }
+
     /// The key that new frames are made under; made itself where the tenant has none yet.
     pub(crate) async fn current(&self, tenant: TenantId) -> Result<TenantKey, Error> {
         if let Some(held) = self.held.get(&(tenant, 0)) {

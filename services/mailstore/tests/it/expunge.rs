@@ -25,10 +25,12 @@ pub(crate) fn session() -> SessionRecord {
 pub(crate) const AT_ONCE: SweepSettings = SweepSettings {
     grace_seconds: 0,
     orphan_age_seconds: 0,
+    orphan_interval_seconds: 0,
     unreferenced_seconds: 0,
+    reconcile_interval_seconds: 0,
     batch: 2,
     partitions_ahead_days: 10,
-    expire_per_second: 500,
+    ..SweepSettings::DEFAULT
 };
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets what it did not expect has failed")]
 
 mod check;
+mod compact;
 mod delivery;
 mod expire;
 mod expunge;
@@ -10,7 +11,9 @@ mod grants;
 mod kept;
 mod keys;
 mod lease;
+mod meta;
 mod read;
+mod reconcile;
 mod recover;
 mod restore;
 mod storm;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::expunge::session;
 use crate::world::{World, expunge, is_stored};
 
-fn administrator() -> RestoredBy {
+pub(crate) fn administrator() -> RestoredBy {
     RestoredBy {
         actor: "api-key:7".to_owned(),
         target: "alice@a.test".to_owned(),

@@ -75,7 +75,7 @@ async fn counters_are_exact_after_a_storm() {
                 unreferenced_seconds: 3_600,
                 batch: 7,
                 partitions_ahead_days: 9,
-                expire_per_second: 500,
+                ..SweepSettings::DEFAULT
             };
             let sweeper = world.sweeper(settings).await;
             for _ in 0..10 {

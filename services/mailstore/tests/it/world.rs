@@ -6,14 +6,17 @@ use mail_types::{
     AccountId, Clock, History, MaildropState, Octets, ReversePath, Secret, SystemClock, SystemRandom, TenantId,
 };
 use mailstore::{
-    Delivery, DeliveryVerdict, FrameCache, Mailstore, Part, Parts, Recipient, SessionReader, Settings, Snapshot,
-    StoreSettings, SweepSettings, Sweeper, Target, Update,
+    CompactSettings, Compactor, Delivery, DeliveryVerdict, FrameCache, Mailstore, Part, Parts, Recipient, Selection,
+    SessionReader, Settings, Snapshot, StoreSettings, SweepSettings, Sweeper, Target, Update,
 };
 use object_store::ObjectStore;
 use runtime::database::{DbRole, Pool};
 use runtime::keys::MasterKeys;
 use sqlx::Row as _;
-use testkit::{FaultyStore, TestDatabase};
+use testkit::{Fault, FaultyStore, Operation, TestDatabase};
+
+use crate::expunge::session;
+use crate::restore::administrator;
 
 pub(crate) const MASTER_KEY: &str = "test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
@@ -175,6 +178,93 @@ impl World {
             &StoreSettings::default(),
             settings,
         )
+    }
+
+    /// Delivers these texts to one recipient each, all in one segment.
+    pub(crate) async fn deliver_together(&self, texts: &[String], target: Target) {
+        self.deliver(b"first", &[("x@a.test", &[target])]).await;
+        self.store.nth(Operation::Put, 1, Fault::Hang);
+        let mut sent = tokio::task::JoinSet::new();
+        let before = self.store.calls(Operation::Put);
+        // One delivery's PUT hangs; the others queue up behind it and become one segment.
+        for (n, text) in texts.iter().cloned().enumerate() {
+            let lmtp = self.lmtp.clone();
+            sent.spawn(async move { deliver(&lmtp, text.as_bytes(), &[("x@a.test", &[target])]).await });
+            while n == 0 && self.store.calls(Operation::Put) == before {
+                tokio::task::yield_now().await;
+            }
+        }
+        for _ in 0..400 {
+            tokio::task::yield_now().await;
+        }
+        self.store.release();
+        while let Some(verdicts) = sent.join_next().await {
+            assert!(is_stored(&verdicts.unwrap()[0]));
+        }
+    }
+
+    /// Expunges some of a maildrop, those whose place (counted from 0) `which` takes.
+    pub(crate) async fn expunge(&self, target: Target, which: impl Fn(usize) -> bool) -> usize {
+        let snapshot = self.snapshot(target).await;
+        let uids: Vec<i64> =
+            snapshot.messages().iter().enumerate().filter(|(at, _)| which(*at)).map(|(_, m)| m.uid).collect();
+        self.pop3.quit(target.tenant, target.account, &session(), &expunge(&uids)).await.unwrap();
+        uids.len()
+    }
+
+    /// The retention of all that is expunged is over.
+    pub(crate) async fn let_retention_pass(&self) {
+        sqlx::query("UPDATE restante.expunged SET purge_day = purge_day - 8").execute(&self.superuser).await.unwrap();
+    }
+
+    /// Brings back what is expunged of a maildrop.
+    pub(crate) async fn restore_all(&self, target: Target) {
+        let all = Selection::Between { since: chrono::DateTime::UNIX_EPOCH, until: None };
+        self.admin.restore(target.tenant, target.account, &all, &administrator()).await.unwrap();
+    }
+
+    /// Dead octets against a recount; only where every frame was given to somebody.
+    pub(crate) async fn check_dead_octets(&self) {
+        let wrong: Option<String> = sqlx::query_scalar(
+            "SELECT string_agg(s::text || ' named ' || named, '; ') FROM restante.segments s, LATERAL \
+             (SELECT coalesce(sum(len), 0) named FROM (SELECT frame_offset, max(frame_len) len FROM \
+                (SELECT frame_offset, frame_len FROM restante.messages m WHERE m.segment_id = s.segment_id UNION ALL \
+                 SELECT frame_offset, frame_len FROM restante.expunged x WHERE x.segment_id = s.segment_id) r GROUP BY 1) f) n \
+             WHERE s.state = 1 AND s.dead_octets <> s.octets - 64 - named",
+        )
+        .fetch_one(&self.superuser)
+        .await
+        .unwrap();
+        assert_eq!(wrong, None, "segments whose dead octets differ from a recount");
+    }
+
+    /// Octets and number of the segments in the store.
+    pub(crate) fn stored(&self) -> (u64, usize) {
+        let mut found = (0, 0);
+        let Ok(hours) = std::fs::read_dir(self.directory.path().join("v1/seg")) else { return found };
+        for hour in hours {
+            for object in std::fs::read_dir(hour.unwrap().path()).unwrap() {
+                found = (found.0 + object.unwrap().metadata().unwrap().len(), found.1 + 1);
+            }
+        }
+        found
+    }
+
+    pub(crate) async fn compactor(&self, settings: CompactSettings) -> Compactor {
+        let store: Arc<dyn ObjectStore> = Arc::new(self.store.clone());
+        let parts = Parts {
+            pool: self.database.pool(DbRole::Worker).await,
+            role: DbRole::Worker,
+            store,
+            store_settings: StoreSettings::default(),
+            settings: Settings::default(),
+            memory: Settings::default().memory_budget(),
+            frames: Settings::default().frame_cache(false),
+            master: MasterKeys::parse(&Secret::from(MASTER_KEY)).unwrap(),
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+        };
+        Compactor::new(&parts, settings)
     }
 
     pub(crate) async fn count(&self, sql: &'static str) -> i64 {
