@@ -38,6 +38,7 @@ use std::time::Duration;
 use mail_types::{AccountId, Clock, CredentialId, MaildropState, Random, SessionUuid, TenantId, UniqueId};
 use object_store::ObjectStore;
 use runtime::database::{DbRole, Pool};
+use runtime::fail_point;
 use runtime::keys::MasterKeys;
 use sqlx::Row as _;
 
@@ -198,7 +199,9 @@ impl Mailstore {
         record: &SessionRecord,
         update: &Update,
     ) -> Result<u32, Error> {
+        fail_point::reach("quit.before_commit").await;
         let first = catalog::quit::quit(&self.pool, tenant, account, record, update).await;
+        fail_point::reach("quit.after_commit").await;
         match first {
             // The connection broke, perhaps after the commit: the same session asked again gets the same answer.
             Err(error) if error.is_temporary() => {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use mail_types::SegmentUuid;
 use object_store::ObjectStore;
 use runtime::database::Pool;
+use runtime::fail_point;
 use serde::Deserialize;
 
 use crate::bodies::Bodies;
@@ -159,6 +160,7 @@ impl Sweeper {
         let mut pace = Pace::new(self.settings.purge_per_second);
         for _ in 0..self.settings.batches_per_round {
             let done = sweep::purge_batch(&self.pool, self.settings.batch).await?;
+            fail_point::reach("purge.after_batch").await;
             *purged += done.purged;
             if done.due == 0 {
                 return Ok(true);
@@ -176,6 +178,7 @@ impl Sweeper {
             if doomed.is_empty() {
                 break;
             }
+            fail_point::reach("reclaim.after_doom").await;
             for (done, &segment) in doomed.iter().enumerate() {
                 if let Err(error) = self.delete(segment).await {
                     sweep::unclaim_doomed(&self.pool, doomed.get(done..).unwrap_or_default()).await?;
@@ -190,6 +193,7 @@ impl Sweeper {
 
     async fn delete(&self, segment: SegmentUuid) -> Result<(), Error> {
         self.bodies.delete(segment).await?;
+        fail_point::reach("reclaim.after_delete").await;
         sweep::forget_segment(&self.pool, segment).await
     }
 
@@ -269,7 +273,9 @@ impl Sweeper {
             }
             let listed = self.bodies.segments(&hour).await?;
             for some in listed.chunks(self.settings.batch.max(1) as usize) {
+                fail_point::reach("orphan.after_list").await;
                 *condemned += sweep::condemn_unknown(&self.pool, some).await?;
+                fail_point::reach("orphan.after_condemn").await;
                 left = left.saturating_sub(1);
             }
             if left == 0 {

@@ -33,7 +33,10 @@ impl Mailstore {
         selection: &Selection,
         by: &RestoredBy,
     ) -> Result<Restored, Error> {
-        restore::restore(&self.pool, tenant, account, selection, by).await
+        fail_point::reach("restore.before_commit").await;
+        let restored = restore::restore(&self.pool, tenant, account, selection, by).await;
+        fail_point::reach("restore.after_commit").await;
+        restored
     }
 
     /// A page of an account's past sessions, those begun last first, after the moment and session that the last page ended with.
