@@ -1,6 +1,10 @@
 //! The mailstore on a real PostgreSQL, over a local directory behind a store that fails on command.
 
-#![expect(clippy::unwrap_used, reason = "a test that meets what it did not expect has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that meets what it did not expect has failed"
+)]
 
 mod check;
 mod compact;
