@@ -15,6 +15,7 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, stream};
 use mail_types::{Clock, Random, SegmentUuid};
 use runtime::database::{DbRole, Pool};
+use runtime::fail_point;
 use serde::Deserialize;
 use tokio::time::sleep;
 
@@ -143,6 +144,7 @@ impl Compactor {
             if old.is_empty() {
                 break;
             }
+            fail_point::reach("compact.after_claim").await;
             report.segments += old.len() as u64;
             let mut unfit = HashSet::new();
             let mut work = Work { incarnation, pace: &mut pace, unfit: &mut unfit, report: &mut report };
@@ -212,13 +214,16 @@ impl Compactor {
         let octets = builder.octets();
         let new =
             New { uuid, octets: u32::try_from(octets).unwrap_or(u32::MAX), begun: compact::clock(&self.pool).await? };
+        fail_point::reach("compact.before_put").await;
         self.bodies.put(uuid, builder.finish()).await?;
+        fail_point::reach("compact.after_put").await;
         work.report.written += 1;
         work.report.octets += octets as u64;
         moves.sort_unstable_by_key(|(row, _)| (row.tenant, row.account, row.uid));
         let (mut moved, mut segment) = (0, None);
         for some in moves.chunks(self.settings.switch_messages.max(1) as usize) {
             let switched = self.switch(new, some).await?;
+            fail_point::reach("compact.after_switch").await;
             moved += switched.moved;
             segment = Some(switched.segment);
         }

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use mail_types::{AccountId, SessionUuid, TenantId};
+use runtime::fail_point;
 
 use crate::catalog::{restore, session};
 use crate::{Error, Expunged, ExpungedFilter, Mailstore, PastSession, Restored, RestoredBy, Selection};

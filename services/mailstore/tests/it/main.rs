@@ -8,6 +8,7 @@
 
 mod check;
 mod compact;
+mod crash;
 mod delivery;
 mod expire;
 mod expunge;
@@ -16,6 +17,8 @@ mod kept;
 mod keys;
 mod lease;
 mod meta;
+mod model;
+mod process;
 mod read;
 mod reconcile;
 mod recover;
