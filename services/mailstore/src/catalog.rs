@@ -2,6 +2,7 @@
 //! and nothing else; the SQL stands beside the type it fills, one file per purpose.
 
 pub(crate) mod deliver;
+pub(crate) mod import;
 pub(crate) mod keys;
 pub(crate) mod lease;
 pub(crate) mod maildrop;

@@ -24,7 +24,19 @@ const FUNCTIONS: &[(&str, &[&str])] = &[
         "restante_lmtp",
         &["catalog_1", "frontend_beat_1", "lmtp_deliver_1", "lmtp_resolve_1", "tenant_key_1", "tenant_key_make_1"],
     ),
-    ("restante_worker", &["catalog_1", "worker_drop_purged_1", "worker_partition_1"]),
+    (
+        "restante_worker",
+        &[
+            "catalog_1",
+            "tenant_key_1",
+            "tenant_key_make_1",
+            "worker_account_1",
+            "worker_drop_purged_1",
+            "worker_import_1",
+            "worker_import_known_1",
+            "worker_partition_1",
+        ],
+    ),
 ];
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 mod delivery;
 mod expunge;
 mod grants;
+mod import;
 mod lease;
 mod read;
 mod storm;

@@ -6,7 +6,7 @@ use directory::{
     AccountQuota, Caller, Directory, NewAccount, NewAppPassword, NewDomain, NewTenant, Policy, Resolution, Scope,
     TenantQuota,
 };
-use mail_types::{Address, DomainName, ReversePath, Secret, SystemClock, SystemRandom, TenantSlug};
+use mail_types::{Address, Clock as _, DomainName, ReversePath, Secret, SystemClock, SystemRandom, TenantSlug};
 use mailstore::{Delivery, DeliveryVerdict, Mailstore, Parts, Recipient, StoreSettings, Target, open_store};
 use net::{Endpoint, Listener, tls::ServerTls};
 use pop3d::{Config, Mode, Server};
