@@ -153,9 +153,13 @@ def test_a_server_without_tls_does_not_get_the_password(cluster: Cluster, tenant
         assert "certificate" in done["error"] and not done["complete"]
     done = restante(cluster, "import", "--account", account, "pop3://alice:secret@localhost", code=1)
     assert "password" in done.stderr and "secret" not in done.stderr
-    done = run_import(cluster, account, source_of(old, "pop3"), "--tls-authorities", old.certificate, password="x", code=1)
+    done = run_import(
+        cluster, account, source_of(old, "pop3"), "--tls-authorities", old.certificate, password="x", code=1
+    )
     assert "login failed" in done["error"]
-    done = run_import(cluster, account, source_of(old, "imap"), "--tls-authorities", old.certificate, password="x", code=1)
+    done = run_import(
+        cluster, account, source_of(old, "imap"), "--tls-authorities", old.certificate, password="x", code=1
+    )
     assert "login failed" in done["error"]
     assert seen(cluster, account) == []
 
@@ -172,14 +176,28 @@ def test_killed_in_the_middle_and_run_again_every_message_is_there_once(
     before = old.seen_over_pop3(user)
     account = tenant.add("alice")
     source = f"pop3://{user}@old.test@localhost:{old.pop3}"
-    words = ["import", "--json", "--account", account, source, "--tls-authorities", old.certificate, "--segment-octets", "20000"]
+    words = [
+        "import",
+        "--json",
+        "--account",
+        account,
+        source,
+        "--tls-authorities",
+        old.certificate,
+        "--segment-octets",
+        "20000",
+    ]
     env = {**cluster.environment(), "RESTANTE_IMPORT_PASSWORD": PASSWORD}
     counts = "select coalesce(sum(live_messages), 0) from restante.maildrops join restante.accounts using (tenant_id, account_id) " \
         f"join restante.tenants using (tenant_id) where slug = '{tenant.slug}'"  # fmt: skip
     for number, at_least in ((signal.SIGKILL, 60), (signal.SIGKILL, 120), (signal.SIGINT, 180)):
         log = (tmp_path / "log").open("w")
         running = subprocess.Popen(
-            [binary(), *words, "--octets-per-second", "60000"], env=env, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            [binary(), *words, "--octets-per-second", "60000"],
+            env=env,
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
         )
         wait_until("some messages are there", lambda: int(cluster.sql(counts)[0][0]) >= at_least, 60)
         running.send_signal(number)
@@ -199,7 +217,11 @@ def test_a_courier_maildir_and_one_without_any_index(cluster: Cluster, tenant: T
     root = tmp_path / "Maildir"
     for name in ("cur", "new", "tmp"):
         (root / name).mkdir(parents=True)
-    texts = {"cur/1600000002.b.host:2,S": b"b: 2\n\n.\nbare\rcr\n", "new/1600000003.c.host": b"c", "cur/1600000001.a.host:2,": b"a: 1\n"}
+    texts = {
+        "cur/1600000002.b.host:2,S": b"b: 2\n\n.\nbare\rcr\n",
+        "new/1600000003.c.host": b"c",
+        "cur/1600000001.a.host:2,": b"a: 1\n",
+    }
     for name, text in texts.items():
         (root / name).write_bytes(text)
         os.utime(root / name, (1_600_000_000, 1_600_000_000))
@@ -309,14 +331,19 @@ def test_exported_and_imported_again_it_is_the_same(
         assert f" 0 messages written, {len(before)} were there already" in done.stdout
         assert list((out / "tmp").iterdir()) == []
     else:
-        assert "is there already" in restante(cluster, "export", "--account", account, "--format", form, out, code=1).stderr
+        assert (
+            "is there already"
+            in restante(cluster, "export", "--account", account, "--format", form, out, code=1).stderr
+        )
         assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "out", "out.uidlist"]
     # Into the account itself: nobody's unique-id is given twice.
     done = run_import(cluster, account, f"{form}:{out}", password=None)
     assert len({u for u, _ in seen(cluster, account)}) == done["imported"] + len(before)
     # All of a tenant.
     done = restante(cluster, "export", "--all", "--tenant", tenant.slug, "--format", form, tmp_path / "all")
-    assert sorted(p.name.removesuffix(".mbox") for p in (tmp_path / "all").iterdir() if not p.name.endswith(".uidlist")) == [account, other]
+    assert sorted(
+        p.name.removesuffix(".mbox") for p in (tmp_path / "all").iterdir() if not p.name.endswith(".uidlist")
+    ) == [account, other]
 
 
 def test_dovecot_takes_an_exported_maildir_with_its_unique_ids(

@@ -7,7 +7,7 @@ mod quote;
 
 use std::{
     fs::File,
-    io::{BufWriter, Write as _},
+    io::BufWriter,
     path::{Path, PathBuf},
     process::ExitCode,
 };

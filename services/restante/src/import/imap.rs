@@ -255,8 +255,8 @@ impl Imap {
                     Ok((rest, response)) => Some((self.connection.buffer.len() - rest.len(), event(response))),
                     Err(error) if error.is_incomplete() => None,
                     Err(_) => {
-                        let line = self.connection.buffer.split(|octet| *octet == b'\r').next().unwrap_or_default();
-                        bail!("the server's answer cannot be understood: {}", shown(line));
+                        let line = self.connection.line().await?;
+                        bail!("the server's answer cannot be understood: {}", shown(&line));
                     }
                 };
                 if let Some((used, event)) = parsed {
