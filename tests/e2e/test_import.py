@@ -199,7 +199,7 @@ def test_killed_in_the_middle_and_run_again_every_message_is_there_once(
             stderr=log,
             stdin=subprocess.DEVNULL,
         )
-        wait_until("some messages are there", lambda: int(cluster.sql(counts)[0][0]) >= at_least, 60)
+        wait_until("some messages are there", lambda least=at_least: int(cluster.sql(counts)[0][0]) >= least, 60)
         running.send_signal(number)
         code = running.wait(20)
         assert code == (130 if number == signal.SIGINT else -number), (tmp_path / "log").read_text()

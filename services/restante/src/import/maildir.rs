@@ -234,7 +234,7 @@ mod tests {
         check(
             &files,
             None,
-            &[("cur/9.a,S=3:2,", Some("123-x")), ("cur/2.b:2,S", Some("000000075f000e34")), ("new/1.c", None)],
+            &[("cur/9.a,S=3:2,", Some("123-x")), ("cur/2.b:2,S", Some("000000075f001234")), ("new/1.c", None)],
         );
         check(
             &files,
