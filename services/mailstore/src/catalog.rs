@@ -8,6 +8,7 @@ pub(crate) mod expire;
 pub(crate) mod hasten;
 pub(crate) mod jobs;
 pub(crate) mod key_ring;
+pub(crate) mod import;
 pub(crate) mod keys;
 pub(crate) mod lease;
 pub(crate) mod locate;

@@ -233,6 +233,11 @@ impl Body {
         self.shape.octets
     }
 
+    /// What it takes of the budget while it is held, octets.
+    pub(crate) fn memory(&self) -> u64 {
+        (self.permits.iter().map(|permit| permit.units).sum::<usize>() * UNIT) as u64
+    }
+
     /// Its share of the budget, without its octets.
     pub(crate) fn into_memory(self) -> Vec<Permit> {
         self.permits

@@ -17,6 +17,8 @@ mod compact;
 mod config;
 mod delivery;
 mod error;
+mod export;
+mod import;
 mod incoming;
 mod inventory;
 mod key_ring;
@@ -56,6 +58,8 @@ pub use compact::{CompactReport, CompactSettings, Compactor};
 pub use config::{ReadAheadSettings, Settings, StoreSettings, open_store};
 pub use delivery::{Delivery, DeliveryVerdict, Recipient, Target};
 pub use error::Error;
+pub use export::Exported;
+pub use import::{ImportError, ImportMessage, ImportReport, ImportSettings, Importer, SourceKey};
 pub use incoming::{Body, Incoming, IncomingError, MemoryBudget};
 pub use key_ring::{EraseRefused, KeyRing, KeyState, ListedKey, Rotated};
 pub use mark::{Following, Marker};
@@ -80,6 +84,7 @@ pub struct Mailstore {
     lists: snapshot::Lists,
     memory: MemoryBudget,
     deliverer: delivery::Deliverer,
+    writer: import::Writer,
 }
 
 impl std::fmt::Debug for Mailstore {
@@ -93,7 +98,7 @@ impl std::fmt::Debug for Mailstore {
 pub struct Parts {
     /// Connections that act as `role`.
     pub pool: Pool,
-    /// Pop3, Lmtp or Admin: which of the catalog's functions may be called.
+    /// Pop3, Lmtp, Admin, or Worker for import and export: which of the catalog's functions may be called.
     pub role: DbRole,
     /// The object store.
     pub store: Arc<dyn ObjectStore>,
@@ -149,6 +154,15 @@ impl Mailstore {
             budget: ahead::Shared::budget(&settings.read_ahead),
             settings: settings.read_ahead.clone(),
         };
+        let writer = import::Writer {
+            pool: pool.clone(),
+            bodies: bodies.clone(),
+            keys: keys.clone(),
+            clock: clock.clone(),
+            random: random.clone(),
+            incarnation,
+            patience: Duration::from_millis(settings.commit_deadline_ms),
+        };
         let engine = delivery::Engine {
             pool: pool.clone(),
             role,
@@ -160,7 +174,7 @@ impl Mailstore {
             keys,
             frames,
         };
-        Ok(Self { pool, bodies, reads, lists, memory, deliverer: delivery::Deliverer::start(engine) })
+        Ok(Self { pool, bodies, reads, lists, memory, deliverer: delivery::Deliverer::start(engine), writer })
     }
 
     /// A body on its way in to a tenant, of at most so many octets as sent. (A message to several tenants counts for the first.)

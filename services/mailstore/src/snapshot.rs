@@ -41,6 +41,11 @@ impl Message {
         self.extras.as_ref().and_then(|extras| extras.unique_id.clone()).unwrap_or_else(|| self.guid.unique_id())
     }
 
+    /// A name for a file of it: letters and digits, the same for ever and no other message's. (A unique-id may hold a slash.)
+    pub fn name(&self) -> String {
+        self.guid.unique_id().as_str().to_owned()
+    }
+
     /// When it was received, by the clock of who received it.
     pub fn received_at(&self) -> Timestamp {
         self.guid.received_at()
@@ -88,6 +93,11 @@ impl Snapshot {
             }
         }
         Self { messages, ..*self }
+    }
+
+    /// A list that stands for itself: it is held for nobody, and nothing is appended to it.
+    pub(crate) fn of(account: AccountId, messages: Vec<Message>) -> Self {
+        Self { account, history: History::default(), shape: 0, next_uid: 0, messages }
     }
 
     /// About what it takes in memory.

@@ -5,6 +5,7 @@
 //! A listener accepts at once and decides then: over a limit the peer gets the protocol's own refusal and is closed, so that
 //! nobody waits in the kernel's queue without knowing why.
 
+pub mod client;
 pub mod egress;
 mod endpoint;
 mod limits;

@@ -4,6 +4,8 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::{export::ExportArguments, import::ImportArguments};
+
 /// Restante: a multi-tenant POP3 mail service.
 #[derive(Debug, Parser)]
 #[command(name = "restante", version, about, max_term_width = 100)]
@@ -35,6 +37,11 @@ pub(crate) enum Command {
     /// Lets the first administrator in
     #[command(subcommand)]
     Admin(AdminCommand),
+    /// Takes the messages of another server into an account, with its unique-ids and in its order (as RESTANTE_DATABASE_URL_WORKER, or
+    /// RESTANTE_DATABASE_URL)
+    Import(ImportArguments),
+    /// Writes the messages of accounts into files (as RESTANTE_DATABASE_URL_WORKER, or RESTANTE_DATABASE_URL)
+    Export(ExportArguments),
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,7 +5,9 @@ mod cli;
 mod config;
 mod dev;
 mod environment;
+mod export;
 mod fsck;
+mod import;
 mod issuers;
 mod keys;
 mod recover;
@@ -24,18 +26,21 @@ use crate::cli::{AdminCommand, Cli, Command, ConfigCommand, TokenArguments};
 /// Everything that starts a process which shall end with this one is called from here, on the main thread.
 #[tokio::main]
 async fn main() -> ExitCode {
+    let success = |()| ExitCode::SUCCESS;
     let ended = match Cli::parse().command {
-        Command::Serve(arguments) => serve::run(&arguments).await,
-        Command::Dev(arguments) => dev::run(&arguments).await,
-        Command::Migrate => migrate().await,
-        Command::Config(ConfigCommand::Check(arguments)) => check::run(&arguments).await,
+        Command::Serve(arguments) => serve::run(&arguments).await.map(success),
+        Command::Dev(arguments) => dev::run(&arguments).await.map(success),
+        Command::Migrate => migrate().await.map(success),
+        Command::Config(ConfigCommand::Check(arguments)) => check::run(&arguments).await.map(success),
         Command::Fsck(arguments) => return fsck::run(&arguments).await,
-        Command::Recover(arguments) => recover::run(&arguments).await,
-        Command::Keys(command) => keys::run(&command).await,
-        Command::Admin(AdminCommand::Token(arguments)) => admin_token(&arguments).await,
+        Command::Recover(arguments) => recover::run(&arguments).await.map(success),
+        Command::Keys(command) => keys::run(&command).await.map(success),
+        Command::Admin(AdminCommand::Token(arguments)) => admin_token(&arguments).await.map(success),
+        Command::Import(arguments) => import::run(&arguments).await,
+        Command::Export(arguments) => export::run(&arguments).await,
     };
     match ended {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("restante: {error:#}");
             ExitCode::FAILURE

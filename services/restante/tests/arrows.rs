@@ -24,7 +24,8 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("lmtpd", &["lmtp-proto", "net", "directory", "mailstore", "runtime"]),
     ("admin-api", &["directory", "mailstore", "net", "runtime"]),
     ("worker", &["directory", "mailstore", "net", "runtime"]),
-    ("restante", &["pop3d", "lmtpd", "admin-api", "worker", "directory", "mailstore", "net", "runtime"]),
+    // `wire`: the POP3 client of `restante import`.
+    ("restante", &["wire", "pop3d", "lmtpd", "admin-api", "worker", "directory", "mailstore", "net", "runtime"]),
     ("testkit", &["runtime"]),
 ];
 

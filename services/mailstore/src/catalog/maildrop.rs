@@ -37,7 +37,7 @@ pub(crate) async fn list(
     Ok(messages)
 }
 
-fn message(row: &PgRow) -> Result<Message, Error> {
+pub(super) fn message(row: &PgRow) -> Result<Message, Error> {
     let wrong = |what| Error::Inconsistent { table: "messages", what };
     let place = |column: &str, what| -> Result<u32, Error> {
         u32::try_from(row.try_get::<i32, _>(column)?).map_err(|_| wrong(what))

@@ -13,6 +13,7 @@ mod delivery;
 mod expire;
 mod expunge;
 mod grants;
+mod import;
 mod kept;
 mod keys;
 mod lease;
