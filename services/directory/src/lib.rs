@@ -57,7 +57,7 @@ pub use domain::{Domain, DomainChange, NewDomain};
 pub use error::{Error, FieldError, Result};
 pub use idempotency::{Claim, KeptResponse};
 pub use login::{
-    ClientCertificate, JwksFetch, JwksFuture, Login, LoginOutcome, LookedUp, Refusal, TokenOutcome,
+    ClientCertificate, JwksFetch, JwksFuture, Login, LoginOutcome, LookedUp, Promises, Refusal, TokenOutcome,
     certificate_addresses,
 };
 pub use master_keys::{MasterKeyUse, master_key_use, note_command, reseal};

@@ -350,7 +350,26 @@ impl LookedUp {
     }
 }
 
+/// The least favourable that any policy sets: what CAPA says before it is known who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Promises {
+    /// The longest LOGIN-DELAY, seconds; 0: none.
+    pub login_delay_seconds: u32,
+    /// The shortest EXPIRE, days; `None`: nothing expires.
+    pub expire_days: Option<u32>,
+}
+
 impl Directory {
+    /// What may be told before login, by all tenants' policies (role pop3).
+    pub async fn promises(&self) -> Result<Promises> {
+        let (delay, expire): (i32, Option<i32>) =
+            sqlx::query_as("SELECT login_delay_seconds, expire_days FROM restante.pop3_promises_1()")
+                .fetch_one(&self.pool)
+                .await?;
+        let positive = |value: i32| u32::try_from(value).unwrap_or(0);
+        Ok(Promises { login_delay_seconds: positive(delay), expire_days: expire.map(positive) })
+    }
+
     /// Whether the account's last login is so many seconds ago; notes this one. For accounts with a LOGIN-DELAY only.
     async fn is_late_enough(&self, account: &Account, seconds: u32) -> Result<bool> {
         let late_enough = sqlx::query_scalar("SELECT restante.pop3_login_time_1($1, $2, $3)")

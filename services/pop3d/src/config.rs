@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use directory::SessionLimitsSettings;
+use directory::{Promises, SessionLimitsSettings};
 use mail_types::DomainName;
 use net::{Endpoint, Limits, Listen};
 use pop3_proto::{Expire, MAX_AUTH_LINE, Settings};
@@ -34,9 +34,9 @@ pub struct Config {
     pub legacy_mechanisms: bool,
     /// Ask clients for a certificate, for the mechanism EXTERNAL. Default: false; some mail clients bother people about it.
     pub client_certificates: bool,
-    /// The longest LOGIN-DELAY that any policy sets, in seconds; what CAPA tells before login. Default: 0.
+    /// The least LOGIN-DELAY that CAPA tells before login, in seconds: more where a policy sets more. Default: 0.
     pub announced_login_delay_seconds: u32,
-    /// The shortest EXPIRE that any policy sets, in days; what CAPA tells before login. Default: none, mail is kept.
+    /// The longest EXPIRE that CAPA tells before login, in days: less where a policy sets less. Default: none, mail is kept.
     pub announced_expire_days: Option<u32>,
     /// The most connections at a time to one listener; further ones are told to come again. Default: 10000.
     pub max_connections: usize,
@@ -167,6 +167,16 @@ impl Config {
             apop: self.legacy_mechanisms,
             login_delay: self.announced_login_delay_seconds,
             expire: self.announced_expire_days.map_or(Expire::Never, Expire::Days),
+        }
+    }
+
+    /// The same, with what the policies say where that is less favourable than the configuration.
+    pub(crate) fn promising(&self, promises: Promises) -> Settings {
+        let shortest = self.announced_expire_days.into_iter().chain(promises.expire_days).min();
+        Settings {
+            login_delay: self.announced_login_delay_seconds.max(promises.login_delay_seconds),
+            expire: shortest.map_or(Expire::Never, Expire::Days),
+            ..self.protocol()
         }
     }
 

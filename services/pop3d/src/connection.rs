@@ -91,7 +91,7 @@ impl Connection {
             Mode::Clear { passwords } => Security::Clear { stls: self.shared.tls.is_some(), passwords },
         };
         let (mut applicant, connection) = self.applicant(&wire);
-        let mut session = Session::new(self.shared.protocol, security, connection, &self.id.to_string());
+        let mut session = Session::new(self.shared.protocol(), security, connection, &self.id.to_string());
         let mut draining = false;
         let longest = self.connected + self.shared.config.session_time();
         let mut too_long = false;
@@ -157,7 +157,7 @@ impl Connection {
                     let connection;
                     (applicant, connection) = self.applicant(&wire);
                     // Whatever was read in clear goes with the session that read it.
-                    session = Session::after_stls(self.shared.protocol, connection);
+                    session = Session::after_stls(self.shared.protocol(), connection);
                     if draining {
                         session.drain();
                     }

@@ -19,9 +19,10 @@ mod wire;
 use std::{
     io,
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use directory::{Directory, SessionLimits};
@@ -48,7 +49,8 @@ pub enum Mode {
 /// What all connections share.
 struct Shared {
     config: Config,
-    protocol: pop3_proto::Settings,
+    /// With what the policies say, as far as it is known.
+    protocol: RwLock<pop3_proto::Settings>,
     tls: Option<ServerTls>,
     directory: Directory,
     mailstore: Mailstore,
@@ -58,6 +60,36 @@ struct Shared {
     beating: AtomicBool,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+}
+
+/// How often the policies are asked for what CAPA says before login.
+const LEARN: Duration = Duration::from_secs(60);
+
+impl Shared {
+    /// What a session is begun with.
+    fn protocol(&self) -> pop3_proto::Settings {
+        *self.protocol.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks what the policies promise. What was known before stays where they cannot be asked.
+    async fn learn(&self) {
+        match self.directory.promises().await {
+            Ok(promises) => {
+                *self.protocol.write().unwrap_or_else(PoisonError::into_inner) = self.config.promising(promises);
+            }
+            Err(error) => tracing::warn!(%error, "what CAPA says before login may be out of date"),
+        }
+    }
+}
+
+/// Learns again and again, until draining begins.
+async fn learning(shared: Arc<Shared>, shutdown: Shutdown) {
+    loop {
+        tokio::select! {
+            () = shutdown.draining() => return,
+            () = tokio::time::sleep(LEARN) => shared.learn().await,
+        }
+    }
 }
 
 /// The role, ready to serve listeners. Clones are the same role.
@@ -82,7 +114,7 @@ impl Server {
         random: Arc<dyn Random>,
     ) -> Result<Self, ConfigError> {
         config.check()?;
-        let protocol = config.protocol();
+        let protocol = RwLock::new(config.protocol());
         let tls = match tls {
             Some(tls) if config.client_certificates => {
                 let asking = tls.asking_clients();
@@ -112,6 +144,9 @@ impl Server {
         // One heartbeat, however many listeners. It goes on while they drain: sessions under way keep their leases.
         if !self.0.beating.swap(true, Ordering::Relaxed) {
             tokio::spawn(self.0.heart.clone().run(shutdown.clone()));
+            // Whoever connects first is told what holds.
+            self.0.learn().await;
+            tokio::spawn(learning(self.0.clone(), shutdown.clone()));
         }
         let refusal = match mode {
             Mode::Clear { .. } => pop3_proto::TOO_MANY_CONNECTIONS,

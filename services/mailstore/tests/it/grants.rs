@@ -16,6 +16,7 @@ const FUNCTIONS: &[(&str, &[&str])] = &[
             "pop3_locate_1",
             "pop3_login_1",
             "pop3_login_time_1",
+            "pop3_promises_1",
             "pop3_quit_1",
             "pop3_rehash_1",
             "pop3_renew_app_password_1",

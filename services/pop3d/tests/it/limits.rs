@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use directory::Policy;
+use directory::{Expire, Policy};
 use mail_types::Secret;
 use pop3d::Config;
 
@@ -111,7 +111,13 @@ async fn sessions_are_counted_by_tenant_and_by_address() {
 
 #[tokio::test]
 async fn who_comes_too_often_is_told_so() {
-    let policy = Policy { login_delay_seconds: Some(600), ..Policy::default() };
+    let policy = Policy { login_delay_seconds: Some(600), expire_days: Some(Expire::Days(30)), ..Policy::default() };
+    // Before login the policies are told, too, where the configuration promises more.
+    let world = world_with(config(), policy.clone()).await;
+    let told = world.client(world.clear).await.lines("CAPA").await;
+    for line in ["LOGIN-DELAY 600 USER", "EXPIRE 30 USER"] {
+        assert!(told.contains(&line.to_owned()), "{told:?}");
+    }
     let world = world_with(Config { announced_login_delay_seconds: 900, ..config() }, policy).await;
     let mut client = world.client(world.clear).await;
     assert!(client.lines("CAPA").await.contains(&"LOGIN-DELAY 900 USER".to_owned()));
