@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use mail_types::{Clock, SystemClock, Timestamp};
+use mail_types::{Clock, SegmentUuid, SystemClock, SystemRandom, Timestamp};
 use mailstore::{DeliveryVerdict, Part, Settings, Target};
 use testkit::{Fault, Operation};
 use tokio::task::JoinSet;
@@ -306,13 +306,15 @@ async fn a_repeated_commit_stores_nothing_twice() {
     let world = World::new().await;
     let alice = world.account("a", None).await;
     let lmtp = world.database.pool(runtime::database::DbRole::Lmtp).await;
+    let segment = uuid::Uuid::from_u128(SegmentUuid::new(SystemClock.now(), &SystemRandom).as_u128());
     for _ in 0..3 {
         let result: i16 = sqlx::query_scalar(
-            "SELECT result FROM restante.lmtp_deliver_1('01900000-0000-7000-8000-000000000000', 200, '{0}', '{0}', ARRAY[$1], ARRAY[$2], \
-             '{01900000-0000-7000-8000-000000000000}', '{5}', '{64}', '{100}', '{98}', '{0}', '{NULL}')",
+            "SELECT result FROM restante.lmtp_deliver_1($3, 200, '{0}', '{0}', ARRAY[$1], ARRAY[$2], ARRAY[$3], \
+             '{5}', '{64}', '{100}', '{98}', '{0}', '{NULL}')",
         )
         .bind(alice.tenant.0)
         .bind(alice.account.0)
+        .bind(segment)
         .fetch_one(&lmtp)
         .await
         .unwrap();

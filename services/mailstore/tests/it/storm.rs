@@ -1,5 +1,6 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mail_types::{Clock as _, CredentialId, SessionUuid, SystemClock, SystemRandom};
 use mailstore::{SessionOutcome, SessionRecord, SweepSettings};
@@ -21,8 +22,9 @@ async fn counters_are_exact_after_a_storm() {
         targets.push(world.account(if n % 2 == 0 { "a" } else { "b" }, (n == 5).then_some(20_000)).await);
     }
     let mut tasks = tokio::task::JoinSet::new();
+    let sending = Arc::new(AtomicUsize::new(12));
     for sender in 0..12_usize {
-        let (world, targets) = (world.clone(), targets.clone());
+        let (world, targets, sending) = (world.clone(), targets.clone(), sending.clone());
         tasks.spawn(async move {
             let mut stored = 0;
             for n in 0..25_usize {
@@ -40,13 +42,19 @@ async fn counters_are_exact_after_a_storm() {
                 stored +=
                     deliver(&world.lmtp, text.as_bytes(), &recipients).await.iter().filter(|v| is_stored(v)).count();
             }
+            sending.fetch_sub(1, Ordering::SeqCst);
             stored
         });
     }
     for reader in 0..4_usize {
-        let (world, targets) = (world.clone(), targets.clone());
+        let (world, targets, sending) = (world.clone(), targets.clone(), sending.clone());
         tasks.spawn(async move {
-            for n in 0..20 {
+            let mut n = 0;
+            // As long as anything comes, and once more.
+            let mut last = false;
+            while !last {
+                last = sending.load(Ordering::SeqCst) == 0;
+                n += 1;
                 let target = targets[(reader + n) % 6];
                 let snapshot = world.snapshot(target).await;
                 let uids: Vec<i64> = snapshot.messages().iter().filter(|m| m.uid % 3 != 0).map(|m| m.uid).collect();
