@@ -206,7 +206,7 @@ async fn counters_are_exact_after_a_storm_of_restores() {
         let (some_gone, some_back) = done.unwrap();
         (gone, back) = (gone + some_gone, back + some_back);
     }
-    assert!(gone > 100 && back > 50 && back < gone, "{gone} expunged, {back} restored");
+    assert!(gone > 100 && back > 50 && back <= gone, "{gone} expunged, {back} restored");
     world.check_counters().await;
     for target in targets {
         world.read_all(target).await;
