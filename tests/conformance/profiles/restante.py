@@ -65,6 +65,8 @@ SETTINGS = {
     "RESTANTE_POP3__CLIENT_CERTIFICATES": "true",
     "RESTANTE_POP3__ANNOUNCED_LOGIN_DELAY_SECONDS": "60",
     "RESTANTE_POP3__ANNOUNCED_EXPIRE_DAYS": "30",
+    # Messages come from the store: what happens when it is away is tried, too.
+    "RESTANTE_MAILSTORE__FRAMES_OCTETS": "0",
     # Built without optimisation, a password hash takes long, and many come at once.
     "RESTANTE_DIRECTORY__ARGON2_WAIT_MS": "30000",
     "RESTANTE_DIRECTORY__SLOW_DOWN__NETWORK_FAILURES": "1000000",

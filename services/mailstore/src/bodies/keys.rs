@@ -63,7 +63,9 @@ impl Keys {
             Some(row) => row,
             None => match keys::version(&self.pool, self.role, tenant, 1).await? {
                 // Erased: a delivery makes no new one, not even in the bucket.
-                Some(_) => return Err(Error::KeyErased { tenant, version: 1 }),
+                Some(row) if row.wrapped.is_none() => return Err(Error::KeyErased { tenant, version: 1 }),
+                // Another process made it between the two questions.
+                Some(row) => row,
                 None => self.make(tenant, 1).await?,
             },
         };
