@@ -38,7 +38,7 @@ test:
 	@tests/timed deny $(MAKE) --no-print-directory deny
 	@tests/timed build $(MAKE) --no-print-directory build
 	@tests/timed unit $(MAKE) --no-print-directory unit
-	@tests/timed fuzz env FUZZ_SEED=1 $(MAKE) --no-print-directory fuzz FUZZ_SECONDS=45
+	@tests/timed fuzz env FUZZ_SEED=1 $(MAKE) --no-print-directory fuzz FUZZ_SECONDS=20
 	@tests/timed e2e $(MAKE) --no-print-directory e2e
 	@tests/timed end
 

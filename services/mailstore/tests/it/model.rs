@@ -197,6 +197,11 @@ impl Run {
             }
             (Step::Restore { account }, outcome) => {
                 let mut after = self.model[*account].clone();
+                if purging {
+                    // What a sweep purged first cannot come back.
+                    let now = self.seen(*account).await;
+                    after.kept.retain(|uid, _| now.live.contains_key(uid) || now.kept.contains_key(uid));
+                }
                 after.live.append(&mut after.kept);
                 self.either(*account, after, outcome, purging).await;
             }
