@@ -237,10 +237,12 @@ pub(crate) async fn switch(pool: &Pool, new: New, moves: &[(Row, Place)]) -> Res
         .bind(integer(new.octets))
         .execute(&mut *tx)
         .await?;
-        let id: i64 = sqlx::query_scalar("SELECT segment_id FROM restante.segments WHERE segment_uuid = $1")
+        let id: Option<i64> = sqlx::query_scalar("SELECT segment_id FROM restante.segments WHERE segment_uuid = $1")
             .bind(Uuid::from_u128(new.uuid.as_u128()))
-            .fetch_one(&mut *tx)
+            .fetch_optional(&mut *tx)
             .await?;
+        // It was condemned, and is deleted and forgotten since the line above.
+        let Some(id) = id else { return Ok(None) };
         let (tenants, accounts): (Vec<i32>, Vec<i64>) = moves.iter().map(|(row, _)| (row.tenant.0, row.account)).unzip();
         lock_maildrops_in_tx(&mut tx, &tenants, &accounts).await?;
         let gone = sqlx::query(
@@ -272,11 +274,11 @@ pub(crate) async fn switch(pool: &Pool, new: New, moves: &[(Row, Place)]) -> Res
         // Both ends of the move, in the order of all segments.
         let both: Vec<i64> = freed.segments.iter().copied().chain([id]).collect();
         lock_segments_in_tx(&mut tx, &both).await?;
-        let state: i16 = sqlx::query_scalar("SELECT state FROM restante.segments WHERE segment_id = $1")
+        let state: Option<i16> = sqlx::query_scalar("SELECT state FROM restante.segments WHERE segment_id = $1")
             .bind(id)
-            .fetch_one(&mut *tx)
+            .fetch_optional(&mut *tx)
             .await?;
-        if state != 1 {
+        if state != Some(1) {
             return Ok(None);
         }
         sqlx::query("UPDATE restante.segments SET refs = refs + $2 WHERE segment_id = $1")
