@@ -78,4 +78,23 @@ pub enum RoleWord {
     PlatformAdmin,
     /// Everything inside one tenant, but the tenant itself.
     TenantAdmin,
+    /// Accounts and aliases of some domains of one tenant.
+    DomainAdmin,
+    /// Sees what is wrong, and helps people back to their mail.
+    Helpdesk,
+    /// Sees; changes nothing.
+    Auditor,
+}
+
+impl From<directory::Role> for RoleWord {
+    fn from(role: directory::Role) -> Self {
+        use directory::Role;
+        match role {
+            Role::PlatformAdmin => Self::PlatformAdmin,
+            Role::TenantAdmin => Self::TenantAdmin,
+            Role::DomainAdmin => Self::DomainAdmin,
+            Role::Helpdesk => Self::Helpdesk,
+            Role::Auditor => Self::Auditor,
+        }
+    }
 }

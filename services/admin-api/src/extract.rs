@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::AppState;
 use crate::fields::Fields;
+use crate::guard::{DRY_RUN, is_safe};
 use crate::problem::{Kind, Problem};
 
 /// The header that makes a POST safe to repeat.
@@ -121,7 +122,7 @@ pub(crate) fn require_media_type(headers: &HeaderMap, accepted: &[&str]) -> Resu
     Err(Problem::with_detail(Kind::UnsupportedMediaType, detail))
 }
 
-/// The query's parameters, each known to the handler or refused.
+/// The query's parameters. The guard has refused those that the operation does not know.
 pub(crate) struct Params(Vec<(String, String)>);
 
 impl<S: Send + Sync> FromRequestParts<S> for Params {
@@ -130,7 +131,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let Query(params) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
             .map_err(|_| Problem::with_detail(Kind::BadRequest, "the query is malformed"))?;
-        Ok(Self(params))
+        // The guard has read it.
+        let ours = params.into_iter().filter(|(name, _)| is_safe(&parts.method) || name != DRY_RUN);
+        Ok(Self(ours.collect()))
     }
 }
 
@@ -174,15 +177,6 @@ impl Params {
             })?,
         };
         Ok(PageRequest { limit, cursor: self.take("cursor")? })
-    }
-
-    /// Refuses what nobody took.
-    pub(crate) fn finish(self) -> Result<(), Problem> {
-        let unknown = |(name, _): (String, String)| {
-            directory::FieldError::new(format!("/{name}"), "unknown_field", "there is no such query parameter")
-        };
-        let errors: Vec<_> = self.0.into_iter().map(unknown).collect();
-        if errors.is_empty() { Ok(()) } else { Err(Problem::invalid(errors)) }
     }
 }
 

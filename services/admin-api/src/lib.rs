@@ -12,9 +12,11 @@ mod caller;
 mod config;
 mod extract;
 mod fields;
+mod guard;
 mod observe;
 mod once;
 mod openapi;
+mod permissions;
 mod policies;
 mod problem;
 mod server;
@@ -29,6 +31,8 @@ use directory::Directory;
 use mail_types::{Clock, Random};
 use mailstore::Mailstore;
 use utoipa_swagger_ui::SwaggerUi;
+
+use crate::guard::Guard;
 
 pub use config::Config;
 pub use openapi::document as openapi;
@@ -54,8 +58,11 @@ pub struct AppState {
 /// The whole service: the API, its document, and the page that shows it.
 pub fn router(state: AppState) -> Router {
     let (api, document) = v1::router().split_for_parts();
-    let docs = SwaggerUi::new("/docs").url("/v1/openapi.json", openapi::complete(document));
-    api.with_state(state.clone())
+    let document = openapi::complete(document);
+    let guard = Guard::new(state.clone(), &document);
+    let docs = SwaggerUi::new("/docs").url("/v1/openapi.json", document);
+    api.route_layer(axum::middleware::from_fn_with_state(guard, guard::guard))
+        .with_state(state.clone())
         .merge(docs)
         .route("/", get(async || Redirect::temporary("/docs/")))
         .route("/problems/{code}", get(problem::explain))

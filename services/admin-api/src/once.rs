@@ -26,7 +26,8 @@ where
     let Repeatable { key, hash } = request;
     let (directory, caller) = (state.directory.clone(), caller.clone());
     let task = async move {
-        let Some(key) = key else { return work.await.map(Done::into_response) };
+        // A trial leaves nothing, so there is nothing to keep it from being done twice.
+        let Some(key) = key.filter(|_| !caller.is_trying()) else { return work.await.map(Done::into_response) };
         match directory.claim_idempotency_key(&caller, &key, hash).await? {
             Claim::Fresh => {}
             Claim::UnderWay => return Err(Problem::new(Kind::UnderWay)),

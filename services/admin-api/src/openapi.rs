@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use utoipa::openapi::path::{ParameterBuilder, ParameterIn};
+use axum::http::Method;
+use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Content, ObjectBuilder, OpenApi, RefOr, Response, ResponseBuilder, Type};
 use utoipa::{IntoResponses, OpenApi as _, ToSchema};
 
+use crate::guard::{DRY_RUN, DRY_RUN_TYPE, DryRun, is_safe};
+use crate::permissions::{Needs, needs};
 use crate::problem::ProblemBody;
 
 /// What holds for the API as a whole.
@@ -26,10 +29,14 @@ use crate::problem::ProblemBody;
             **Changes** are JSON merge patches (RFC 7396): a field left out stays, null removes.\n\n\
             **`Idempotency-Key`** on any POST: the same request again, within a day, is answered as the first was (without \
             secrets, and with `Idempotency-Replayed: true`) and nothing is done twice.\n\n\
+            **Trials**: any change with `?dry_run=true` is judged as it would be and does nothing; it answers 200 with the status \
+            and body that the change would have answered, and its effects as the audit trail would have them.\n\n\
+            **Permissions**: each operation names what it needs in `x-permission`; a key's role, and its scopes if it has some, \
+            must have it. Nobody reads mail itself (`messages:raw`) without that scope.\n\n\
             Times are RFC 3339 in UTC. Octets are integers and count a message as RETR sends it, before dot-stuffing.",
     ),
     security(("api_key" = [])),
-    components(schemas(ProblemBody)),
+    components(schemas(ProblemBody, DryRun)),
     tags(
         (name = "tenants", description = "The operator's customers"),
         (name = "domains", description = "Names under which accounts lie"),
@@ -62,7 +69,57 @@ pub(crate) fn complete(mut document: OpenApi) -> OpenApi {
     for post in document.paths.paths.values_mut().filter_map(|item| item.post.as_mut()) {
         post.parameters.get_or_insert_default().push(RefOr::T(key.clone()));
     }
+    for (path, item) in &mut document.paths.paths {
+        let all = [
+            (Method::GET, &mut item.get),
+            (Method::POST, &mut item.post),
+            (Method::PUT, &mut item.put),
+            (Method::PATCH, &mut item.patch),
+            (Method::DELETE, &mut item.delete),
+        ];
+        for (method, operation) in all {
+            if let Some(operation) = operation {
+                say_what_it_needs(operation, needs(&method, path));
+                if !is_safe(&method) && needs(&method, path) != Some(Needs::Nobody) {
+                    may_be_tried(operation);
+                }
+            }
+        }
+    }
     document
+}
+
+/// `x-permission`: what a caller's role and scopes must have.
+fn say_what_it_needs(operation: &mut Operation, needs: Option<Needs>) {
+    let word = match needs {
+        Some(Needs::A(permission)) => permission.as_str(),
+        Some(Needs::Anybody) => "any",
+        Some(Needs::Nobody) => {
+            operation.security = Some(Vec::new());
+            "none"
+        }
+        None => return,
+    };
+    operation.extensions.get_or_insert_default().insert("x-permission".to_owned(), word.into());
+}
+
+/// Every change can be tried.
+fn may_be_tried(operation: &mut Operation) {
+    let parameter = ParameterBuilder::new()
+        .name(DRY_RUN)
+        .parameter_in(ParameterIn::Query)
+        .description(Some("Only try it: answers what the change would do, and does nothing"))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::Boolean)))
+        .build();
+    operation.parameters.get_or_insert_default().push(RefOr::T(parameter));
+    let tried = Content::new(Some(RefOr::Ref(utoipa::openapi::Ref::from_schema_name(DryRun::name()))));
+    let responses = &mut operation.responses.responses;
+    let ok = responses.entry("200".to_owned()).or_insert_with(|| {
+        RefOr::T(ResponseBuilder::new().description("With dry_run: what the change would do").build())
+    });
+    if let RefOr::T(ok) = ok {
+        ok.content.insert(DRY_RUN_TYPE.to_owned(), RefOr::T(tried));
+    }
 }
 
 /// The document that the router of `v1` begins with.

@@ -180,7 +180,7 @@ impl Directory {
         let account =
             find(&mut tx, caller, &new.address).await?.ok_or_else(|| inconsistent("addresses", "account_id"))?;
         record(&mut tx, caller, "account.create", &account, None, Some(audited(&account))).await?;
-        tx.commit().await?;
+        self.finish(tx, caller).await?;
         Ok(account)
     }
 
@@ -233,7 +233,7 @@ impl Directory {
                JOIN restante.domains d ON d.tenant_id = r.tenant_id AND d.domain_id = r.domain_id
                JOIN restante.tenants t ON t.tenant_id = r.tenant_id
               WHERE (r.tenant_id, r.domain_id, r.local_key) > ($1, $2, $3)
-                AND (r.tenant_id, r.domain_id) <= ($5, $6)
+                AND (r.tenant_id, r.domain_id) <= ($5, $6) AND ($7::text[] IS NULL OR d.name = ANY ($7))
               ORDER BY r.tenant_id, r.domain_id, r.local_key LIMIT $4",
         )
         .bind(range.after.0)
@@ -242,6 +242,7 @@ impl Directory {
         .bind(page.fetch())
         .bind(range.last.0)
         .bind(range.last.1)
+        .bind(caller.domain_names())
         .fetch_all(&mut *tx)
         .await?;
         page.page(rows, |row| (row.tenant_id, row.domain_id, row.local_key.clone())).try_map(AccountRow::account)
@@ -276,7 +277,7 @@ impl Directory {
         .await?;
         let after = find(&mut tx, caller, address).await?.ok_or(Error::NotFound)?;
         record(&mut tx, caller, "account.change", &after, Some(audited(&before)), Some(audited(&after))).await?;
-        tx.commit().await?;
+        self.finish(tx, caller).await?;
         Ok(after)
     }
 
@@ -311,7 +312,7 @@ impl Directory {
             .await?;
         credential::revoke_all(&mut tx, before.tenant_id, before.id).await?;
         record(&mut tx, caller, "account.delete", &before, Some(audited(&before)), None).await?;
-        tx.commit().await?;
+        self.finish(tx, caller).await?;
         Ok(())
     }
 }

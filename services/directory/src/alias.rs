@@ -133,7 +133,7 @@ impl Directory {
         insert_targets(&mut tx, caller, tenant, domain.0, new.address.key().as_str(), &new.targets).await?;
         let alias = find(&mut tx, caller, &new.address).await?.ok_or(Error::NotFound)?;
         record(&mut tx, caller, "alias.create", &alias, None, Some(audited(&alias))).await?;
-        tx.commit().await?;
+        self.finish(tx, caller).await?;
         Ok(alias)
     }
 
@@ -169,7 +169,7 @@ impl Directory {
                    JOIN restante.domains e ON e.tenant_id = a.tenant_id AND e.domain_id = a.domain_id
                   WHERE g.tenant_id = r.tenant_id AND g.domain_id = r.domain_id AND g.local_key = r.local_key) x ON true
               WHERE r.account_id IS NULL AND (r.tenant_id, r.domain_id, r.local_key) > ($1, $2, $3)
-                AND (r.tenant_id, r.domain_id) <= ($5, $6)
+                AND (r.tenant_id, r.domain_id) <= ($5, $6) AND ($7::text[] IS NULL OR d.name = ANY ($7))
               ORDER BY r.tenant_id, r.domain_id, r.local_key LIMIT $4",
         )
         .bind(range.after.0)
@@ -178,6 +178,7 @@ impl Directory {
         .bind(page.fetch())
         .bind(range.last.0)
         .bind(range.last.1)
+        .bind(caller.domain_names())
         .fetch_all(&mut *tx)
         .await?;
         page.page(rows, |row| (row.tenant_id, row.domain_id, row.local_key.clone())).try_map(AliasRow::alias)
@@ -213,7 +214,7 @@ impl Directory {
         .await?;
         let after = find(&mut tx, caller, address).await?.ok_or(Error::NotFound)?;
         record(&mut tx, caller, "alias.change", &after, Some(audited(&before)), Some(audited(&after))).await?;
-        tx.commit().await?;
+        self.finish(tx, caller).await?;
         Ok(after)
     }
 
@@ -235,7 +236,7 @@ impl Directory {
         .execute(&mut *tx)
         .await?;
         record(&mut tx, caller, "alias.delete", &before, Some(audited(&before)), None).await?;
-        tx.commit().await?;
+        self.finish(tx, caller).await?;
         Ok(())
     }
 }

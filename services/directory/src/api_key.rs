@@ -12,45 +12,10 @@ use uuid::Uuid;
 use crate::audit::{self, Event, SERVICE};
 use crate::credential::check_label;
 use crate::error::inconsistent;
-use crate::{Caller, Directory, Error, Page, PageRequest, Reach, Result, shown, tenant, token};
+use crate::{Caller, Directory, Error, Page, PageRequest, Reach, Result, Role, shown, tenant, token};
 
 /// The longest name of a key, in characters.
 const MAX_NAME: usize = 100;
-
-/// What a key may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// Everything.
-    PlatformAdmin,
-    /// Everything inside one tenant, but the tenant itself.
-    TenantAdmin,
-}
-
-impl Role {
-    /// The API's word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::PlatformAdmin => "platform-admin",
-            Self::TenantAdmin => "tenant-admin",
-        }
-    }
-
-    /// From the API's word.
-    pub fn parse(word: &str) -> Option<Self> {
-        [Self::PlatformAdmin, Self::TenantAdmin].into_iter().find(|role| role.as_str() == word)
-    }
-
-    fn code(self) -> i16 {
-        match self {
-            Self::PlatformAdmin => 1,
-            Self::TenantAdmin => 2,
-        }
-    }
-
-    fn from_code(code: i16) -> Option<Self> {
-        [Self::PlatformAdmin, Self::TenantAdmin].into_iter().find(|role| role.code() == code)
-    }
-}
 
 /// A key as administrators see it: never the secret.
 #[derive(Debug, Clone)]
@@ -139,14 +104,14 @@ impl Directory {
         if !allows(row.allowed_nets.as_deref(), peer) {
             return Ok(None);
         }
-        let reach = match (Role::from_code(row.role), row.tenant_id) {
-            (Some(Role::PlatformAdmin), None) => Reach::Platform,
+        let role = Role::from_code(row.role).ok_or_else(|| inconsistent("api_keys", "role"))?;
+        let reach = match row.tenant_id {
+            None => Reach::Platform,
             // A deleted tenant's keys are gone with it; a suspended one's still work.
-            (Some(Role::TenantAdmin), Some(tenant)) if row.tenant_status != Some(3) => Reach::Tenant(TenantId(tenant)),
-            (Some(Role::TenantAdmin), Some(_)) => return Ok(None),
-            _ => return Err(inconsistent("api_keys", "role")),
+            Some(_) if row.tenant_status == Some(3) => return Ok(None),
+            Some(tenant) => Reach::Tenant(TenantId(tenant)),
         };
-        Ok(Some(Caller { reach, actor: format!("api-key:{}", row.key_id), peer, request }))
+        Ok(Some(Caller::new(reach, role, format!("api-key:{}", row.key_id), peer, request)))
     }
 
     /// Makes a key; its secret is in the answer and nowhere else. A tenant's own key makes keys of its tenant only.
@@ -157,14 +122,16 @@ impl Directory {
         }
         let mut tx = self.begin(caller).await?;
         let owner = match new.role {
-            Role::TenantAdmin => Some(tenant::parent(&mut tx, caller, new.tenant.as_ref()).await?),
             Role::PlatformAdmin => {
-                caller.require_platform()?;
+                if caller.tenant().is_some() {
+                    return Err(Error::Forbidden);
+                }
                 if new.tenant.is_some() {
                     return Err(Error::invalid("/tenant", "invalid", "a platform-admin's key belongs to no tenant"));
                 }
                 None
             }
+            _ => Some(tenant::parent(&mut tx, caller, new.tenant.as_ref()).await?),
         };
         let secret = token::new_api_key(&*self.random);
         let (key_id, created_at): (i64, DateTime<Utc>) = sqlx::query_as(
@@ -186,7 +153,7 @@ impl Directory {
             after: Some(json!({"name": new.name, "role": new.role.as_str()})),
         };
         audit::record(&mut tx, caller, event).await?;
-        tx.commit().await?;
+        self.finish(tx, caller).await?;
         let tenant = owner.map(|tenant| tenant.slug);
         let key = ApiKey { id: key_id, name: new.name, tenant, role: new.role, expires_at: new.expires_at, created_at };
         Ok(IssuedApiKey { key, secret })
@@ -242,7 +209,7 @@ impl Directory {
         let target = format!("key_{id}");
         let event = Event { tenant, action: "api-key.revoke", target: &target, before: None, after: None };
         audit::record(&mut tx, caller, event).await?;
-        tx.commit().await?;
+        self.finish(tx, caller).await?;
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 //! API would show of the thing.
 
 use mail_types::TenantId;
+use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgConnection;
 use sqlx::types::ipnet::IpNet;
@@ -25,8 +26,27 @@ pub(crate) struct Event<'a> {
     pub(crate) after: Option<Value>,
 }
 
-/// Writes the row.
+/// What a change came to, or would come to: an audit event without its place and time.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Effect {
+    /// `account.create`.
+    pub action: String,
+    /// The natural key.
+    pub target: String,
+    /// What it was.
+    pub before: Option<Value>,
+    /// What it is then.
+    pub after: Option<Value>,
+}
+
+/// Writes the row. Of a trial it is noted, and rolled back with the rest.
 pub(crate) async fn record(tx: &mut PgConnection, caller: &Caller, event: Event<'_>) -> Result<()> {
+    caller.note(|| Effect {
+        action: event.action.to_owned(),
+        target: event.target.to_owned(),
+        before: event.before.clone(),
+        after: event.after.clone(),
+    });
     sqlx::query(
         "INSERT INTO restante.audit_events (tenant_id, actor, action, target, address, request_id, before, after)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",

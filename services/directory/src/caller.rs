@@ -3,17 +3,18 @@
 //! role `restante_platform`. Both last for the transaction only, so a pooled connection carries nothing over.
 
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use mail_types::TenantId;
+use mail_types::{DomainName, TenantId};
 use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
-use crate::{Directory, Error, Result};
+use crate::{Directory, Effect, Error, Permission, Result, Role};
 
 /// What a caller may reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
-    /// Everything: a platform administrator.
+    /// Everything: the operator's own.
     Platform,
     /// One tenant: anything else does not exist for it.
     Tenant(TenantId),
@@ -24,30 +25,83 @@ pub enum Reach {
 pub struct Caller {
     /// What it may reach.
     pub reach: Reach,
+    /// What it may do there.
+    pub role: Role,
+    /// Narrows the role further, for a key with scopes.
+    pub scopes: Option<Arc<[Permission]>>,
+    /// The only domains that exist for it, for a domain-admin.
+    pub domains: Option<Arc<[DomainName]>>,
     /// As it stands in the audit trail: `api-key:7`.
     pub actor: String,
     /// Where the request came from.
     pub peer: Option<IpAddr>,
     /// The request, as it also stands in logs and answers.
     pub request: Uuid,
+    /// Where the effects of a trial are collected; `None`: what is asked for is done.
+    trial: Option<Arc<Mutex<Vec<Effect>>>>,
 }
 
 impl Caller {
-    /// A caller inside the service itself, such as the provisioning of the demonstration.
-    pub fn service(actor: &str, request: Uuid) -> Self {
-        Self { reach: Reach::Platform, actor: actor.to_owned(), peer: None, request }
+    /// A caller with all that its role allows.
+    pub fn new(reach: Reach, role: Role, actor: String, peer: Option<IpAddr>, request: Uuid) -> Self {
+        Self { reach, role, scopes: None, domains: None, actor, peer, request, trial: None }
     }
 
-    /// Refuses all but platform administrators.
-    pub(crate) fn require_platform(&self) -> Result<()> {
-        match self.reach {
-            Reach::Platform => Ok(()),
-            Reach::Tenant(_) => Err(Error::Forbidden),
+    /// A caller inside the service itself, such as the provisioning of the demonstration.
+    pub fn service(actor: &str, request: Uuid) -> Self {
+        Self::new(Reach::Platform, Role::PlatformAdmin, actor.to_owned(), None, request)
+    }
+
+    /// The same caller, only trying: every change is made, looked at and rolled back.
+    #[must_use]
+    pub fn trying(mut self) -> Self {
+        self.trial = Some(Arc::default());
+        self
+    }
+
+    /// Whether nothing may stay of what is done.
+    pub fn is_trying(&self) -> bool {
+        self.trial.is_some()
+    }
+
+    /// What a trial would have done so far, in order.
+    pub fn effects(&self) -> Vec<Effect> {
+        self.trial.as_ref().map_or_else(Vec::new, |all| all.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    /// Notes what a trial would have done; nothing for a caller that does it.
+    pub fn note(&self, effect: impl FnOnce() -> Effect) {
+        if let Some(all) = &self.trial {
+            all.lock().unwrap_or_else(PoisonError::into_inner).push(effect());
         }
     }
 
-    /// The tenant that queries are narrowed to; `None` for a platform administrator.
-    pub(crate) fn tenant(&self) -> Option<TenantId> {
+    /// Whether the role, and the scopes if there are any, allow this. Mail itself is read only by whom a scope lets.
+    pub fn allows(&self, permission: Permission) -> bool {
+        let scoped = match &self.scopes {
+            Some(scopes) => scopes.contains(&permission),
+            None => permission != Permission::MessagesRaw,
+        };
+        scoped && self.role.allows(permission)
+    }
+
+    /// Whether a domain of its tenant exists for the caller.
+    pub(crate) fn sees_domain(&self, name: &DomainName) -> bool {
+        self.domains.as_ref().is_none_or(|domains| domains.contains(name))
+    }
+
+    /// The domains that lists are narrowed to.
+    pub(crate) fn domain_names(&self) -> Option<Vec<String>> {
+        self.domains.as_ref().map(|domains| domains.iter().map(ToString::to_string).collect())
+    }
+
+    /// Refuses who does not belong to the platform, and who may not do this.
+    pub(crate) fn require(&self, permission: Permission) -> Result<()> {
+        if self.allows(permission) { Ok(()) } else { Err(Error::Forbidden) }
+    }
+
+    /// The tenant that queries are narrowed to; `None` for the platform's.
+    pub fn tenant(&self) -> Option<TenantId> {
         match self.reach {
             Reach::Platform => None,
             Reach::Tenant(tenant) => Some(tenant),
@@ -66,6 +120,17 @@ impl Directory {
             Reach::Tenant(tenant) => enter(&mut tx, tenant).await?,
         }
         Ok(tx)
+    }
+
+    /// The end of a change: it stays, or, for a caller that only tries, is rolled back. Deferred checks are made in both cases.
+    pub(crate) async fn finish(&self, mut tx: Transaction<'static, Postgres>, caller: &Caller) -> Result<()> {
+        if caller.is_trying() {
+            sqlx::query("SET CONSTRAINTS ALL IMMEDIATE").execute(&mut *tx).await?;
+            tx.rollback().await?;
+        } else {
+            tx.commit().await?;
+        }
+        Ok(())
     }
 }
 

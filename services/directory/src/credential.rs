@@ -188,7 +188,7 @@ impl Directory {
         insert_password(&mut tx, account.tenant_id, account.id, &kept).await?;
         account::touch_credentials(&mut tx, account.tenant_id, account.id).await?;
         account::record(&mut tx, caller, "account.set-password", &account, None, None).await?;
-        tx.commit().await?;
+        self.finish(tx, caller).await?;
         Ok(())
     }
 
@@ -199,7 +199,7 @@ impl Directory {
         revoke_password(&mut tx, account.tenant_id, account.id).await?;
         account::touch_credentials(&mut tx, account.tenant_id, account.id).await?;
         account::record(&mut tx, caller, "account.remove-password", &account, None, None).await?;
-        tx.commit().await?;
+        self.finish(tx, caller).await?;
         Ok(())
     }
 
@@ -266,7 +266,7 @@ impl Directory {
             "id": app_password.id.0, "name": app_password.name, "legacy": app_password.legacy, "policy": app_password.policy.to_json(),
         });
         account::record(&mut tx, caller, "app-password.create", &account, None, Some(after)).await?;
-        tx.commit().await?;
+        self.finish(tx, caller).await?;
         Ok(IssuedAppPassword { app_password, secret })
     }
 
@@ -309,7 +309,7 @@ impl Directory {
         }
         account::touch_credentials(&mut tx, account.tenant_id, account.id).await?;
         account::record(&mut tx, caller, "app-password.revoke", &account, Some(json!({"id": id.0})), None).await?;
-        tx.commit().await?;
+        self.finish(tx, caller).await?;
         Ok(())
     }
 

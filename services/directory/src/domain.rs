@@ -9,7 +9,9 @@ use sqlx::PgConnection;
 use crate::audit::{self, Event};
 use crate::caller::enter;
 use crate::policy::Level;
-use crate::{Caller, Directory, Error, Page, PageRequest, Policy, PolicyChange, Precondition, Result, shown, tenant};
+use crate::{
+    Caller, Directory, Error, Page, PageRequest, Permission, Policy, PolicyChange, Precondition, Result, shown, tenant,
+};
 
 /// A domain as administrators see it.
 #[derive(Debug, Clone)]
@@ -104,7 +106,7 @@ impl Directory {
         }
         let domain = find_of(&mut tx, owner.id, &new.name).await?.ok_or(Error::NotFound)?;
         record(&mut tx, caller, "domain.create", &domain, None, Some(audited(&domain))).await?;
-        tx.commit().await?;
+        self.finish(tx, caller).await?;
         Ok(domain)
     }
 
@@ -124,6 +126,7 @@ impl Directory {
             "SELECT d.tenant_id, d.domain_id, t.slug, d.name, d.challenge, d.verified_at, d.policy, d.row_version, d.created_at
                FROM restante.domains d JOIN restante.tenants t ON t.tenant_id = d.tenant_id
               WHERE (d.tenant_id, d.name) > ($1, $2) AND d.tenant_id BETWEEN $4 AND $5
+                AND ($6::text[] IS NULL OR d.name = ANY ($6))
               ORDER BY d.tenant_id, d.name LIMIT $3",
         )
         .bind(after_tenant)
@@ -131,6 +134,7 @@ impl Directory {
         .bind(page.fetch())
         .bind(first)
         .bind(last)
+        .bind(caller.domain_names())
         .fetch_all(&mut *tx)
         .await?;
         page.page(rows, |row| (row.tenant_id, row.name.clone())).try_map(DomainRow::domain)
@@ -159,7 +163,7 @@ impl Directory {
         .await?;
         let after = find_of(&mut tx, before.tenant_id, name).await?.ok_or(Error::NotFound)?;
         record(&mut tx, caller, "domain.change", &after, Some(audited(&before)), Some(audited(&after))).await?;
-        tx.commit().await?;
+        self.finish(tx, caller).await?;
         Ok(after)
     }
 
@@ -173,12 +177,12 @@ impl Directory {
     ) -> Result<Domain> {
         let mut tx = self.begin(caller).await?;
         let before = find_locked(&mut tx, caller, name, of, precondition).await?;
-        caller.require_platform()?;
+        caller.require(Permission::DomainsVouch)?;
         enter(&mut tx, before.tenant_id).await?;
         verify(&mut tx, before.tenant_id, before.id).await?;
         let after = find_of(&mut tx, before.tenant_id, name).await?.ok_or(Error::NotFound)?;
         record(&mut tx, caller, "domain.verify", &after, Some(audited(&before)), Some(audited(&after))).await?;
-        tx.commit().await?;
+        self.finish(tx, caller).await?;
         Ok(after)
     }
 
@@ -201,7 +205,7 @@ impl Directory {
                 Error::from(error).or_in_use("the domain has accounts, deleted ones included, or aliases")
             })?;
         record(&mut tx, caller, "domain.delete", &before, Some(audited(&before)), None).await?;
-        tx.commit().await?;
+        self.finish(tx, caller).await?;
         Ok(())
     }
 
@@ -257,6 +261,9 @@ async fn tenant_of(
     name: &DomainName,
     of: Option<&TenantSlug>,
 ) -> Result<Option<TenantId>> {
+    if !caller.sees_domain(name) {
+        return Ok(None);
+    }
     if let Some(slug) = of {
         return Ok(tenant::find(tx, slug).await?.map(|tenant| tenant.id));
     }

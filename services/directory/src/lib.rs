@@ -29,6 +29,7 @@ mod password;
 mod policy;
 mod proved;
 mod resolve;
+mod role;
 mod scram;
 mod seal;
 mod session_limits;
@@ -50,7 +51,8 @@ use sqlx::PgPool;
 
 pub use account::{Account, AccountChange, AccountQuota, AccountStatus, NewAccount};
 pub use alias::{Alias, AliasAddress, NewAlias};
-pub use api_key::{ApiKey, IssuedApiKey, NewApiKey, Role, bootstrap_admin_token, new_api_token};
+pub use api_key::{ApiKey, IssuedApiKey, NewApiKey, bootstrap_admin_token, new_api_token};
+pub use audit::Effect;
 pub use caller::{Caller, Reach};
 pub use credential::{AppPassword, IssuedAppPassword, NewAppPassword, Scope};
 pub use domain::{Domain, DomainChange, NewDomain};
@@ -68,6 +70,7 @@ pub use policy::{
     SessionsPolicy, Utf8, View,
 };
 pub use resolve::{Resolution, Target};
+pub use role::{Permission, Role};
 pub use session_limits::{SessionLimit, SessionLimits, SessionLimitsSettings, SessionPlace};
 pub use slow_down::SlowDownSettings;
 pub use tenant::{NewTenant, Tenant, TenantChange, TenantQuota, TenantStatus};

@@ -8,7 +8,8 @@ use sqlx::PgConnection;
 use crate::audit::{self, Event};
 use crate::error::inconsistent;
 use crate::{
-    Caller, Directory, Error, Page, PageRequest, Policy, PolicyChange, Precondition, Result, policy::Level, shown,
+    Caller, Directory, Error, Page, PageRequest, Permission, Policy, PolicyChange, Precondition, Result, policy::Level,
+    shown,
 };
 
 /// The longest display name, in characters.
@@ -138,7 +139,7 @@ impl TenantRow {
 impl Directory {
     /// Makes a tenant. Platform administrators only.
     pub async fn create_tenant(&self, caller: &Caller, new: NewTenant) -> Result<Tenant> {
-        caller.require_platform()?;
+        caller.require(Permission::TenantsWrite)?;
         check_name(&new.name)?;
         new.policy.check(Level::Tenant)?;
         let mut tx = self.begin(caller).await?;
@@ -158,7 +159,7 @@ impl Directory {
         .map_err(|error| Error::from(error).or_duplicate("a tenant with this slug"))?;
         let tenant = row.tenant()?;
         record(&mut tx, caller, "tenant.create", &tenant, None, Some(audited(&tenant))).await?;
-        tx.commit().await?;
+        self.finish(tx, caller).await?;
         Ok(tenant)
     }
 
@@ -217,7 +218,7 @@ impl Directory {
         .await?;
         let after = row.tenant()?;
         record(&mut tx, caller, "tenant.change", &after, Some(audited(&before)), Some(audited(&after))).await?;
-        tx.commit().await?;
+        self.finish(tx, caller).await?;
         Ok(after)
     }
 
@@ -239,7 +240,7 @@ impl Directory {
         .execute(&mut *tx)
         .await?;
         record(&mut tx, caller, "tenant.delete", &before, Some(audited(&before)), None).await?;
-        tx.commit().await?;
+        self.finish(tx, caller).await?;
         Ok(())
     }
 
@@ -252,7 +253,7 @@ impl Directory {
         precondition: &Precondition,
     ) -> Result<Tenant> {
         let found = find(tx, slug).await?.ok_or(Error::NotFound)?;
-        caller.require_platform()?;
+        caller.require(Permission::TenantsWrite)?;
         // Creating a domain holds a share lock on this row: a deletion cannot slip between its look and its insert.
         sqlx::query("SELECT FROM restante.tenants WHERE tenant_id = $1 FOR UPDATE")
             .bind(found.id.0)

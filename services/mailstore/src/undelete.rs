@@ -3,7 +3,9 @@
 use chrono::{DateTime, Utc};
 use mail_types::{AccountId, SessionUuid, TenantId};
 use runtime::fail_point;
+use sqlx::types::JsonValue;
 
+use crate::catalog::restore::Mode;
 use crate::catalog::{restore, session};
 use crate::{Error, Expunged, ExpungedFilter, Mailstore, PastSession, Restored, RestoredBy, Selection};
 
@@ -35,9 +37,20 @@ impl Mailstore {
         by: &RestoredBy,
     ) -> Result<Restored, Error> {
         fail_point::reach("restore.before_commit").await;
-        let restored = restore::restore(&self.pool, tenant, account, selection, by).await;
+        let restored = restore::restore(&self.pool, tenant, account, selection, by, Mode::Do).await;
         fail_point::reach("restore.after_commit").await;
-        restored
+        restored.map(|(restored, _)| restored)
+    }
+
+    /// What [`Mailstore::restore`] would come to, and what its audit event would say; nothing is changed.
+    pub async fn try_restore(
+        &self,
+        tenant: TenantId,
+        account: AccountId,
+        selection: &Selection,
+        by: &RestoredBy,
+    ) -> Result<(Restored, Option<JsonValue>), Error> {
+        restore::restore(&self.pool, tenant, account, selection, by, Mode::Try).await
     }
 
     /// A page of an account's past sessions, those begun last first, after the moment and session that the last page ended with.

@@ -1,7 +1,7 @@
 //! What is answered.
 
 use chrono::{DateTime, Utc};
-use directory::{Account, Alias, ApiKey, AppPassword, Domain, Role, Scope, Tenant, Usage};
+use directory::{Account, Alias, ApiKey, AppPassword, Domain, Scope, Tenant, Usage};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -271,10 +271,7 @@ impl From<ApiKey> for ApiKeyBody {
             id: format!("key_{}", key.id),
             name: key.name,
             tenant: key.tenant.map(|tenant| tenant.to_string()),
-            role: match key.role {
-                Role::PlatformAdmin => RoleWord::PlatformAdmin,
-                Role::TenantAdmin => RoleWord::TenantAdmin,
-            },
+            role: key.role.into(),
             expires_at: key.expires_at,
             created_at: key.created_at,
         }

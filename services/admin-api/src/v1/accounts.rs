@@ -60,7 +60,6 @@ pub(super) async fn list(
     mut params: Params,
 ) -> Result<Response, Problem> {
     let (request, tenant, domain) = (params.page()?, params.tenant()?, params.domain()?);
-    params.finish()?;
     let accounts = state.directory.accounts(&caller, tenant.as_ref(), domain.as_ref(), &request).await?;
     Ok(page(accounts.map(AccountBody::from)).into_response())
 }

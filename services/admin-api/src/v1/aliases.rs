@@ -48,7 +48,6 @@ pub(super) async fn list(
     mut params: Params,
 ) -> Result<Response, Problem> {
     let (request, tenant, domain) = (params.page()?, params.tenant()?, params.domain()?);
-    params.finish()?;
     let aliases = state.directory.aliases(&caller, tenant.as_ref(), domain.as_ref(), &request).await?;
     Ok(page(aliases.map(AliasBody::from)).into_response())
 }

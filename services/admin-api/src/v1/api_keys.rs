@@ -17,7 +17,12 @@ use crate::once::once;
 use crate::openapi::{ApiKeyList, PageParams, Problems};
 use crate::problem::Problem;
 
-const ROLES: &[(&str, Role)] = &[("platform-admin", Role::PlatformAdmin), ("tenant-admin", Role::TenantAdmin)];
+const ROLES: &[(&str, Role)] = &[
+    ("platform-admin", Role::PlatformAdmin),
+    ("tenant-admin", Role::TenantAdmin),
+    ("helpdesk", Role::Helpdesk),
+    ("auditor", Role::Auditor),
+];
 
 /// Make an API key.
 ///
@@ -57,7 +62,6 @@ pub(super) async fn list(
     mut params: Params,
 ) -> Result<Response, Problem> {
     let (request, tenant) = (params.page()?, params.tenant()?);
-    params.finish()?;
     let keys = state.directory.api_keys(&caller, tenant.as_ref(), &request).await?;
     Ok(page(keys.map(ApiKeyBody::from)).into_response())
 }

@@ -57,7 +57,6 @@ pub(super) async fn list(
     mut params: Params,
 ) -> Result<Response, Problem> {
     let (request, tenant) = (params.page()?, params.tenant()?);
-    params.finish()?;
     let domains = state.directory.domains(&caller, tenant.as_ref(), &request).await?;
     Ok(page(domains.map(DomainBody::from)).into_response())
 }
@@ -73,7 +72,6 @@ pub(super) async fn get(
     mut params: Params,
 ) -> Result<Response, Problem> {
     let tenant = params.tenant()?;
-    params.finish()?;
     let domain = state.directory.domain(&caller, &domain_name(&name)?, tenant.as_ref()).await?;
     let version = domain.version;
     Ok(versioned(DomainBody::from(domain), version))
@@ -94,7 +92,6 @@ pub(super) async fn change(
     Submitted { mut fields, .. }: Submitted,
 ) -> Result<Response, Problem> {
     let tenant = params.tenant()?;
-    params.finish()?;
     let policy = policy_change(&mut fields, Of::Domain);
     let change = fields.done(Some(DomainChange { policy }))?;
     let name = domain_name(&name)?;
@@ -118,7 +115,6 @@ pub(super) async fn delete(
     IfMatch(precondition): IfMatch,
 ) -> Result<StatusCode, Problem> {
     let tenant = params.tenant()?;
-    params.finish()?;
     state.directory.delete_domain(&caller, &domain_name(&name)?, tenant.as_ref(), &precondition).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -138,7 +134,6 @@ pub(super) async fn verify(
     Submitted { mut fields, .. }: Submitted,
 ) -> Result<Response, Problem> {
     let tenant = params.tenant()?;
-    params.finish()?;
     let vouch = fields.required("vouch", boolean);
     let vouch = fields.done(vouch)?;
     let name = domain_name(&name)?;

@@ -3,7 +3,7 @@
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use directory::Account;
+use directory::{Account, Effect};
 use mail_types::{SessionUuid, UniqueId};
 use mailstore::{ExpungedFilter, Restored, RestoredBy, Selection};
 
@@ -36,7 +36,6 @@ pub(super) async fn list(
         until: params.parsed("until", moment)?,
         session: params.parsed("session", session_id)?,
     };
-    params.finish()?;
     let account = state.directory.account(&caller, &address(&path)?).await?;
     let after = request.after()?;
     let rows = state.mailstore.expunged(account.tenant_id, account.id, filter, after, request.limit + 1).await?;
@@ -118,8 +117,19 @@ pub(super) fn restoring(
         address: caller.peer,
         request: caller.request,
     };
+    let caller = caller.clone();
     async move {
-        match mailstore.restore(tenant, id, &selection, &by).await? {
+        let restored = if caller.is_trying() {
+            let (restored, audited) = mailstore.try_restore(tenant, id, &selection, &by).await?;
+            if let Some(after) = audited {
+                let (action, target) = ("message.restore".to_owned(), by.target);
+                caller.note(|| Effect { action, target, before: None, after: Some(after) });
+            }
+            restored
+        } else {
+            mailstore.restore(tenant, id, &selection, &by).await?
+        };
+        match restored {
             Restored::Done { messages, octets } => Done::ok(RestoredBody { messages, octets }),
             Restored::OverQuota { messages, octets } => Err(Problem::with_detail(
                 Kind::OverQuota,

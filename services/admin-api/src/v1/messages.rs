@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use directory::Error;
@@ -38,7 +39,6 @@ pub(super) async fn deliver(
     request: Request,
 ) -> Result<Response, Problem> {
     let reverse_path = params.parsed("sender", ReversePath::parse)?.unwrap_or_default();
-    params.finish()?;
     let (parts, body) = request.into_parts();
     require_media_type(&parts.headers, &["message/rfc822"])?;
     let given = address(&path)?;
@@ -51,6 +51,10 @@ pub(super) async fn deliver(
     let id = caller.request.simple().to_string();
     let received = received_line(CLIENT, caller.peer, &state.host, "HTTP", &id, state.clock.now());
     let given = given.to_string();
+    if caller.is_trying() {
+        let octets = incoming.finish().octets() + trace_octets(&reverse_path, &given, &received);
+        return tried(&state, &caller, &account, octets).await;
+    }
     let mailstore = state.mailstore.clone();
     once(&state, &caller, repeatable, async move {
         let body = incoming.finish();
@@ -66,6 +70,24 @@ pub(super) async fn deliver(
         Done::created(location, body)
     })
     .await
+}
+
+/// What a delivery would come to. Without storing, there is no unique-id yet.
+async fn tried(
+    state: &AppState,
+    caller: &directory::Caller,
+    account: &directory::Account,
+    octets: u64,
+) -> Result<Response, Problem> {
+    let usage = state.directory.account_usage(caller, &account.address).await?;
+    let fits = |most: Option<u64>, so_far: u64, more: u64| most.is_none_or(|most| so_far.saturating_add(more) <= most);
+    let most_octets = account.quota.octets.and_then(|most| u64::try_from(most).ok());
+    let most_messages = account.quota.messages.and_then(|most| u64::try_from(most).ok());
+    if !fits(most_octets, usage.octets, octets) || !fits(most_messages, usage.messages, 1) {
+        return Err(Problem::new(Kind::OverQuota));
+    }
+    let body = Done::ok(serde_json::json!({"octets": octets}))?;
+    Ok(Done { status: StatusCode::CREATED, ..body }.into_response())
 }
 
 /// The octets of the trace headers that delivery puts first, which the maildrop's list counts too.
@@ -114,7 +136,6 @@ pub(super) async fn list(
     mut params: Params,
 ) -> Result<Response, Problem> {
     let request = params.page()?;
-    params.finish()?;
     let account = state.directory.account(&caller, &address(&path)?).await?;
     let after = request.after()?.unwrap_or(0);
     let rows = state.mailstore.page(account.tenant_id, account.id, after, request.limit + 1).await?;

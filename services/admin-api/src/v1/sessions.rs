@@ -28,7 +28,6 @@ pub(super) async fn list(
     mut params: Params,
 ) -> Result<Response, Problem> {
     let request = params.page()?;
-    params.finish()?;
     let account = state.directory.account(&caller, &address(&path)?).await?;
     let after: Option<(DateTime<Utc>, String)> = request.after()?;
     let after = match after {

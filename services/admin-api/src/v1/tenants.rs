@@ -64,7 +64,6 @@ pub(super) async fn list(
     mut params: Params,
 ) -> Result<Response, Problem> {
     let request = params.page()?;
-    params.finish()?;
     let tenants = state.directory.tenants(&caller, &request).await?;
     Ok(page(tenants.map(TenantBody::from)).into_response())
 }

@@ -7,6 +7,7 @@
 )]
 
 mod documents;
+mod dry_run;
 mod idempotency;
 mod isolation;
 mod lifecycle;

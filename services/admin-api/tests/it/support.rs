@@ -12,6 +12,7 @@ use mailstore::{Mailstore, Parts, SessionOutcome, SessionRecord, Update};
 use runtime::database::{DbRole, Pool};
 use runtime::keys::MasterKeys;
 use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
 use testkit::TestDatabase;
 use tower::ServiceExt as _;
 
@@ -149,6 +150,46 @@ impl World {
         let gone = pop3.quit(account.tenant_id, account.id, &record, &update).await.unwrap();
         assert_eq!(gone as usize, expunge.len());
         format!("sess_{}", record.session)
+    }
+
+    /// What the database holds, whatever it is about.
+    pub(crate) async fn fingerprint(&self) -> String {
+        let pool = self.database.pool(DbRole::Owner).await;
+        let tables =
+            "SELECT c.oid::regclass::text FROM pg_class c WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
+                         AND c.relnamespace = 'restante'::regnamespace ORDER BY 1";
+        let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&pool).await.unwrap();
+        let mut all = String::new();
+        for table in tables {
+            let hash = format!("SELECT coalesce(md5(string_agg(t::text, ',' ORDER BY t::text)), '') FROM {table} t");
+            let hash: String = sqlx::query_scalar(AssertSqlSafe(hash)).fetch_one(&pool).await.unwrap();
+            all.push_str(&format!("{table}={hash} "));
+        }
+        all
+    }
+
+    /// What the audit trail has of a request, as a trial tells it.
+    pub(crate) async fn audited(&self, request: &str) -> Vec<Value> {
+        let pool = self.database.pool(DbRole::Owner).await;
+        sqlx::query_scalar(
+            "SELECT jsonb_build_object('action', action, 'target', target, 'before', before, 'after', after)
+               FROM restante.audit_events WHERE request_id = $1::uuid ORDER BY event_id",
+        )
+        .bind(request)
+        .fetch_all(&pool)
+        .await
+        .unwrap()
+    }
+
+    /// Posts a small message to an account.
+    pub(crate) async fn post_message(&self, key: &str, account: &str, query: &str) -> Answer {
+        let request = Request::builder()
+            .method("POST")
+            .uri(format!("/v1/accounts/{account}/messages{query}"))
+            .header(header::AUTHORIZATION, format!("Bearer {key}"))
+            .header(header::CONTENT_TYPE, "message/rfc822")
+            .body(Body::from("Subject: x\r\n\r\nx\r\n"));
+        self.send(request.unwrap()).await
     }
 
     /// Makes something as the platform's administrator.

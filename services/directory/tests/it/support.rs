@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use directory::{
     AccountChange, AccountQuota, AliasAddress, Caller, Directory, DomainChange, NewAccount, NewAlias, NewDomain,
-    NewTenant, Policy, PolicyChange, Precondition, Reach, Settings, Tenant, TenantChange, TenantQuota,
+    NewTenant, Policy, PolicyChange, Precondition, Reach, Role, Settings, Tenant, TenantChange, TenantQuota,
 };
 use mail_types::{Address, DomainName, Secret, SystemClock, SystemRandom, TenantId, TenantSlug};
 use runtime::database::DbRole;
@@ -106,7 +106,7 @@ pub(crate) fn platform() -> Caller {
 }
 
 pub(crate) fn of(tenant: TenantId) -> Caller {
-    Caller { reach: Reach::Tenant(tenant), actor: format!("tenant-{tenant}"), peer: None, request: Uuid::nil() }
+    Caller::new(Reach::Tenant(tenant), Role::TenantAdmin, format!("tenant-{tenant}"), None, Uuid::nil())
 }
 
 pub(crate) fn slug(text: &str) -> TenantSlug {

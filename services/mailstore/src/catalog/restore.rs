@@ -3,6 +3,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use mail_types::{AccountId, Guid, SessionUuid, TenantId, UniqueId};
 use runtime::database::Pool;
+use sqlx::types::JsonValue;
 use sqlx::{Row as _, postgres::PgRow};
 use uuid::Uuid;
 
@@ -131,14 +132,23 @@ pub enum Restored {
     NoSuchAccount,
 }
 
-/// Moves the selected messages back, all or none, and writes the audit event with it.
+/// Whether what is done stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Do,
+    /// Do it, look at it, roll it back.
+    Try,
+}
+
+/// Moves the selected messages back, all or none, and writes the audit event with it. Of a trial, what the event said of the change.
 pub(crate) async fn restore(
     pool: &Pool,
     tenant: TenantId,
     account: AccountId,
     selection: &Selection,
     by: &RestoredBy,
-) -> Result<Restored, Error> {
+    mode: Mode,
+) -> Result<(Restored, Option<JsonValue>), Error> {
     let (mut guids, mut unique_ids, mut since, mut until, mut session) = (None, None, None, None, None);
     match selection {
         Selection::UniqueIds(ids) => {
@@ -149,7 +159,7 @@ pub(crate) async fn restore(
         Selection::Between { since: from, until: before } => (since, until) = (Some(*from), *before),
         Selection::Session(one) => session = Some(uuid(*one)),
     }
-    let row = named("admin_restore_1", async {
+    let (row, audited) = named("admin_restore_1", async {
         let mut tx = as_tenant(pool, tenant).await?;
         let row = sqlx::query(
             "SELECT verdict, messages, octets FROM restante.admin_restore_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::text::inet, $11)",
@@ -167,18 +177,28 @@ pub(crate) async fn restore(
         .bind(by.request)
         .fetch_one(&mut *tx)
         .await?;
-        tx.commit().await?;
-        Ok(row)
+        if mode == Mode::Do {
+            tx.commit().await?;
+            return Ok((row, None));
+        }
+        let audited = sqlx::query_scalar("SELECT after FROM restante.audit_events WHERE tenant_id = $1 AND request_id = $2")
+            .bind(tenant.0)
+            .bind(by.request)
+            .fetch_optional(&mut *tx)
+            .await?;
+        tx.rollback().await?;
+        Ok((row, audited))
     })
     .await?;
     let messages = u64::try_from(row.try_get::<i32, _>("messages")?).unwrap_or(0);
     let octets = u64::try_from(row.try_get::<i64, _>("octets")?).unwrap_or(0);
-    match row.try_get::<i16, _>("verdict")? {
-        1 => Ok(Restored::Done { messages, octets }),
-        3 => Ok(Restored::OverQuota { messages, octets }),
-        4 => Ok(Restored::NoSuchAccount),
-        _ => Err(Error::Inconsistent { table: "admin_restore_1", what: "verdict" }),
-    }
+    let restored = match row.try_get::<i16, _>("verdict")? {
+        1 => Restored::Done { messages, octets },
+        3 => Restored::OverQuota { messages, octets },
+        4 => Restored::NoSuchAccount,
+        _ => return Err(Error::Inconsistent { table: "admin_restore_1", what: "verdict" }),
+    };
+    Ok((restored, audited))
 }
 
 fn uuid(session: SessionUuid) -> Uuid {

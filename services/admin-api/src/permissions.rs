@@ -1,0 +1,83 @@
+//! What each operation of the API needs: one row an operation. The guard in front of the handlers looks here ([`crate::guard`]); an
+//! operation without a row is refused for everybody, and the document says of each what it needs.
+
+use axum::http::Method;
+use directory::Permission;
+
+/// What an operation needs of its caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// Nothing: the request proves itself, or there is nothing to protect.
+    Nobody,
+    /// Any proved caller: it concerns itself only.
+    #[expect(dead_code, reason = "what concerns oneself comes with the sign-in of people")]
+    Anybody,
+    /// A caller whose role and scopes have the permission.
+    A(Permission),
+}
+
+const GET: Method = Method::GET;
+const POST: Method = Method::POST;
+const PUT: Method = Method::PUT;
+const PATCH: Method = Method::PATCH;
+const DELETE: Method = Method::DELETE;
+
+use Needs::A;
+use Permission as P;
+
+/// The table. Paths are as in the document.
+pub(crate) const OPERATIONS: &[(Method, &str, Needs)] = &[
+    (POST, "/v1/tenants", A(P::TenantsWrite)),
+    (GET, "/v1/tenants", A(P::TenantsRead)),
+    (GET, "/v1/tenants/{slug}", A(P::TenantsRead)),
+    (PATCH, "/v1/tenants/{slug}", A(P::TenantsWrite)),
+    (DELETE, "/v1/tenants/{slug}", A(P::TenantsWrite)),
+    (GET, "/v1/tenants/{slug}/usage", A(P::UsageRead)),
+    (POST, "/v1/domains", A(P::DomainsWrite)),
+    (GET, "/v1/domains", A(P::DomainsRead)),
+    (GET, "/v1/domains/{name}", A(P::DomainsRead)),
+    (PATCH, "/v1/domains/{name}", A(P::DomainsWrite)),
+    (DELETE, "/v1/domains/{name}", A(P::DomainsWrite)),
+    (POST, "/v1/domains/{name}/verify", A(P::DomainsWrite)),
+    (GET, "/v1/domains/{name}/usage", A(P::UsageRead)),
+    (POST, "/v1/accounts", A(P::AccountsWrite)),
+    (GET, "/v1/accounts", A(P::AccountsRead)),
+    (GET, "/v1/accounts/{address}", A(P::AccountsRead)),
+    (PATCH, "/v1/accounts/{address}", A(P::AccountsWrite)),
+    (DELETE, "/v1/accounts/{address}", A(P::AccountsWrite)),
+    (GET, "/v1/accounts/{address}/usage", A(P::UsageRead)),
+    (PUT, "/v1/accounts/{address}/password", A(P::CredentialsWrite)),
+    (DELETE, "/v1/accounts/{address}/password", A(P::CredentialsWrite)),
+    (POST, "/v1/accounts/{address}/app-passwords", A(P::CredentialsWrite)),
+    (GET, "/v1/accounts/{address}/app-passwords", A(P::CredentialsRead)),
+    (GET, "/v1/accounts/{address}/app-passwords/{id}", A(P::CredentialsRead)),
+    (DELETE, "/v1/accounts/{address}/app-passwords/{id}", A(P::CredentialsWrite)),
+    (POST, "/v1/accounts/{address}/messages", A(P::MessagesDeliver)),
+    (GET, "/v1/accounts/{address}/messages", A(P::MessagesRead)),
+    (GET, "/v1/accounts/{address}/messages/{unique_id}", A(P::MessagesRead)),
+    (GET, "/v1/accounts/{address}/messages/expunged", A(P::MessagesRead)),
+    (POST, "/v1/accounts/{address}/messages/restore", A(P::MessagesRestore)),
+    (GET, "/v1/accounts/{address}/sessions", A(P::SessionsRead)),
+    (POST, "/v1/accounts/{address}/sessions/{id}/undo", A(P::MessagesRestore)),
+    (POST, "/v1/aliases", A(P::AliasesWrite)),
+    (GET, "/v1/aliases", A(P::AliasesRead)),
+    (GET, "/v1/aliases/{address}", A(P::AliasesRead)),
+    (PATCH, "/v1/aliases/{address}", A(P::AliasesWrite)),
+    (DELETE, "/v1/aliases/{address}", A(P::AliasesWrite)),
+    (POST, "/v1/api-keys", A(P::ApiKeysWrite)),
+    (GET, "/v1/api-keys", A(P::ApiKeysRead)),
+    (GET, "/v1/api-keys/{id}", A(P::ApiKeysRead)),
+    (DELETE, "/v1/api-keys/{id}", A(P::ApiKeysWrite)),
+];
+
+/// What an operation needs; `None`: there is no such operation.
+pub(crate) fn needs(method: &Method, path: &str) -> Option<Needs> {
+    // HEAD is answered by the handler of GET (RFC 9110 section 9.3.2).
+    let method = if *method == Method::HEAD { &GET } else { method };
+    OPERATIONS.iter().find(|(of, at, _)| of == method && *at == path).map(|(_, _, needs)| *needs)
+}
+
+/// Whether any operation has this path.
+pub(crate) fn knows(path: &str) -> bool {
+    OPERATIONS.iter().any(|(_, at, _)| *at == path)
+}
