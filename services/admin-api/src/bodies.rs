@@ -6,6 +6,7 @@ mod requests;
 mod resources;
 mod undelete;
 
+use directory::Quota;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -30,15 +31,39 @@ pub struct TenantQuota {
     /// Octets of live mail, of all its accounts.
     #[schema(minimum = 0)]
     pub octets: Option<i64>,
+    /// Live messages, of all its accounts.
+    #[schema(minimum = 0)]
+    pub messages: Option<i64>,
     /// Accounts.
     #[schema(minimum = 0)]
     pub accounts: Option<i32>,
     /// Domains, claimed or verified.
     #[schema(minimum = 0)]
     pub domains: Option<i32>,
+    /// Messages delivered in an hour of the clock.
+    #[schema(minimum = 0)]
+    pub deliveries_per_hour: Option<i32>,
 }
 
-/// What a maildrop may hold; null is no limit.
+/// What a domain may use; null is no limit. No value is over the tenant's.
+#[derive(Debug, Clone, Default, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DomainQuota {
+    /// Octets of live mail, of all its accounts.
+    #[schema(minimum = 0)]
+    pub octets: Option<i64>,
+    /// Live messages, of all its accounts.
+    #[schema(minimum = 0)]
+    pub messages: Option<i64>,
+    /// Accounts.
+    #[schema(minimum = 0)]
+    pub accounts: Option<i32>,
+    /// Messages delivered in an hour of the clock.
+    #[schema(minimum = 0)]
+    pub deliveries_per_hour: Option<i32>,
+}
+
+/// What a maildrop may hold; null is no limit. No value is over the domain's or the tenant's.
 #[derive(Debug, Clone, Default, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AccountQuota {
@@ -46,8 +71,32 @@ pub struct AccountQuota {
     #[schema(minimum = 0)]
     pub octets: Option<i64>,
     /// Live messages.
+    #[schema(minimum = 0, maximum = 2147483647)]
+    pub messages: Option<i64>,
+    /// Messages delivered in any hour.
     #[schema(minimum = 0)]
-    pub messages: Option<i32>,
+    pub deliveries_per_hour: Option<i32>,
+}
+
+impl From<Quota> for TenantQuota {
+    fn from(quota: Quota) -> Self {
+        let Quota { octets, messages, accounts, domains, deliveries_per_hour } = quota;
+        Self { octets, messages, accounts, domains, deliveries_per_hour }
+    }
+}
+
+impl From<Quota> for DomainQuota {
+    fn from(quota: Quota) -> Self {
+        let Quota { octets, messages, accounts, deliveries_per_hour, .. } = quota;
+        Self { octets, messages, accounts, deliveries_per_hour }
+    }
+}
+
+impl From<Quota> for AccountQuota {
+    fn from(quota: Quota) -> Self {
+        let Quota { octets, messages, deliveries_per_hour, .. } = quota;
+        Self { octets, messages, deliveries_per_hour }
+    }
 }
 
 /// Whether it is served. A suspended tenant has no login and gets no mail; a suspended account has no login.
@@ -58,6 +107,18 @@ pub enum Status {
     Active,
     /// Not served.
     Suspended,
+    /// Deleted; restorable until the retention has passed. Only answered, never sent.
+    Deleted,
+}
+
+/// Whether a domain is there.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Existence {
+    /// It is.
+    Active,
+    /// It is deleted, and can be restored.
+    Deleted,
 }
 
 /// What a credential allows: to see and fetch mail; to expunge it at QUIT.

@@ -122,6 +122,20 @@ pub(crate) fn require_media_type(headers: &HeaderMap, accepted: &[&str]) -> Resu
     Err(Problem::with_detail(Kind::UnsupportedMediaType, detail))
 }
 
+/// True and false in a query.
+pub(crate) const BOOLEAN: &[(&str, bool)] = &[("true", true), ("false", false)];
+
+/// Reads one of some words in a query.
+pub(crate) fn one_of<T: Copy>(words: &[(&str, T)]) -> impl Fn(&str) -> Result<T, String> {
+    move |text| {
+        let found = words.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
+        found.ok_or_else(|| {
+            let all: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+            format!("must be one of {}", all.join(", "))
+        })
+    }
+}
+
 /// The query's parameters. The guard has refused those that the operation does not know.
 pub(crate) struct Params(Vec<(String, String)>);
 
@@ -166,6 +180,26 @@ impl Params {
     /// `domain`: narrows a list.
     pub(crate) fn domain(&mut self) -> Result<Option<DomainName>, Problem> {
         self.parsed("domain", DomainName::parse)
+    }
+
+    /// `prefix`: narrows a list to what begins so.
+    pub(crate) fn prefix(&mut self) -> Result<Option<String>, Problem> {
+        self.text("prefix")
+    }
+
+    /// Some text.
+    pub(crate) fn text(&mut self, name: &str) -> Result<Option<String>, Problem> {
+        self.parsed(name, |text| match text.chars().count() {
+            0 => Err("must not be empty"),
+            count if count > 255 => Err("must have at most 255 characters"),
+            _ if text.chars().any(char::is_control) => Err("must have no control characters"),
+            _ => Ok(text.to_owned()),
+        })
+    }
+
+    /// `cascade`: deletes with what depends on it.
+    pub(crate) fn cascade(&mut self) -> Result<bool, Problem> {
+        Ok(self.parsed("cascade", one_of(BOOLEAN))?.unwrap_or_default())
     }
 
     /// `limit` and `cursor`.

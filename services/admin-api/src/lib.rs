@@ -19,6 +19,7 @@ mod openapi;
 mod permissions;
 mod policies;
 mod problem;
+mod quotas;
 mod server;
 mod v1;
 

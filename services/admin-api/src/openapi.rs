@@ -39,6 +39,7 @@ use crate::problem::ProblemBody;
     components(schemas(ProblemBody, DryRun)),
     tags(
         (name = "tenants", description = "The operator's customers"),
+        (name = "search", description = "Everything by the beginning of its name"),
         (name = "domains", description = "Names under which accounts lie"),
         (name = "accounts", description = "One login and one maildrop each"),
         (name = "credentials", description = "What accounts prove themselves with"),

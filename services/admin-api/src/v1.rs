@@ -8,6 +8,7 @@ mod domains;
 mod expunged;
 mod messages;
 mod passwords;
+mod search;
 mod sessions;
 mod tenants;
 
@@ -21,14 +22,18 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(crate::openapi::base())
         .routes(routes!(tenants::create, tenants::list))
         .routes(routes!(tenants::get, tenants::change, tenants::delete))
+        .routes(routes!(tenants::restore))
         .routes(routes!(tenants::usage))
         .routes(routes!(domains::create, domains::list))
         .routes(routes!(domains::get, domains::change, domains::delete))
         .routes(routes!(domains::verify))
+        .routes(routes!(domains::restore))
         .routes(routes!(domains::usage))
         .routes(routes!(accounts::create, accounts::list))
         .routes(routes!(accounts::get, accounts::change, accounts::delete))
+        .routes(routes!(accounts::restore))
         .routes(routes!(accounts::usage))
+        .routes(routes!(search::search))
         .routes(routes!(passwords::set, passwords::remove))
         .routes(routes!(app_passwords::create, app_passwords::list))
         .routes(routes!(app_passwords::get, app_passwords::revoke))

@@ -8,11 +8,12 @@ use sqlx::PgConnection;
 use crate::audit::{self, Event};
 use crate::domain::AddressRange;
 use crate::error::inconsistent;
+use crate::page::PrefixRange;
 use crate::policy::{EffectivePolicy, Level};
 use crate::scram::Salt;
 use crate::{
-    Caller, Directory, Error, Page, PageRequest, Policy, PolicyChange, Precondition, Result, credential, domain,
-    password, shown,
+    Caller, Directory, Error, Page, PageRequest, Policy, PolicyChange, Precondition, Quota, QuotaChange, Result, alias,
+    credential, domain, password, shown, tenant,
 };
 
 /// Whether an account is served.
@@ -22,6 +23,8 @@ pub enum AccountStatus {
     Active,
     /// No login; mail still comes in.
     Suspended,
+    /// Neither; restorable until the retention has passed.
+    Deleted,
 }
 
 impl AccountStatus {
@@ -30,6 +33,7 @@ impl AccountStatus {
         match self {
             Self::Active => "active",
             Self::Suspended => "suspended",
+            Self::Deleted => "deleted",
         }
     }
 
@@ -37,17 +41,9 @@ impl AccountStatus {
         match self {
             Self::Active => 1,
             Self::Suspended => 2,
+            Self::Deleted => 3,
         }
     }
-}
-
-/// What a maildrop may hold; `None` is no limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct AccountQuota {
-    /// Octets of live mail.
-    pub octets: Option<i64>,
-    /// Live messages.
-    pub messages: Option<i32>,
 }
 
 /// An account as administrators see it.
@@ -64,7 +60,7 @@ pub struct Account {
     /// Whether it is served.
     pub status: AccountStatus,
     /// What its maildrop may hold.
-    pub quota: AccountQuota,
+    pub quota: Quota,
     /// What it decides.
     pub policy: Policy,
     /// Whether it has a password besides its app passwords.
@@ -73,6 +69,8 @@ pub struct Account {
     pub version: i64,
     /// When it was made.
     pub created_at: DateTime<Utc>,
+    /// When it was deleted.
+    pub deleted_at: Option<DateTime<Utc>>,
 }
 
 /// An account to be made.
@@ -83,7 +81,7 @@ pub struct NewAccount {
     /// Its password; without one it needs app passwords.
     pub password: Option<Secret>,
     /// What its maildrop may hold.
-    pub quota: AccountQuota,
+    pub quota: Quota,
 }
 
 /// What to change; `None` leaves it.
@@ -91,12 +89,23 @@ pub struct NewAccount {
 pub struct AccountChange {
     /// Whether it is served.
     pub status: Option<AccountStatus>,
-    /// Octets, `Some(None)` for no limit.
-    pub octets: Option<Option<i64>>,
-    /// Messages, `Some(None)` for no limit.
-    pub messages: Option<Option<i32>>,
+    /// What its maildrop may hold.
+    pub quota: QuotaChange,
     /// What it decides.
     pub policy: PolicyChange,
+}
+
+/// Which accounts of a list.
+#[derive(Debug, Clone, Default)]
+pub struct AccountFilter {
+    /// Those of this tenant.
+    pub tenant: Option<TenantSlug>,
+    /// Those in this domain.
+    pub domain: Option<DomainName>,
+    /// Those whose local part, as addresses are compared, begins so.
+    pub prefix: Option<String>,
+    /// Those with this status; `None`: all but the deleted ones.
+    pub status: Option<AccountStatus>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -111,12 +120,30 @@ struct AccountRow {
     status: i16,
     max_octets: Option<i64>,
     max_messages: Option<i32>,
+    max_hourly: Option<i32>,
+    deleted_at: Option<DateTime<Utc>>,
     policy: Option<Value>,
     has_password: bool,
     row_version: i64,
     created_at: DateTime<Utc>,
 }
 
+/// A query for [`AccountRow`]s: what they are read from, given the tables `a`, `d` and `t` and where the local key stands.
+macro_rules! select_accounts {
+    ($local_key:literal, $from:literal) => {
+        concat!(
+            "SELECT a.tenant_id, a.domain_id, a.account_id, ",
+            $local_key,
+            " AS local_key, t.slug, a.local_part, d.name AS domain, a.status, a.max_octets, a.max_messages, a.max_hourly, a.deleted_at,
+                    a.policy, a.row_version, a.created_at,
+                    EXISTS (SELECT FROM restante.credentials c
+                             WHERE c.tenant_id = a.tenant_id AND c.account_id = a.account_id AND c.kind = 1 AND c.revoked_at IS NULL)
+                    AS has_password
+               FROM ",
+            $from
+        )
+    };
+}
 impl AccountRow {
     fn account(self) -> Result<Account> {
         Ok(Account {
@@ -127,9 +154,16 @@ impl AccountRow {
             status: match self.status {
                 1 => AccountStatus::Active,
                 2 => AccountStatus::Suspended,
+                3 => AccountStatus::Deleted,
                 _ => return Err(inconsistent("accounts", "status")),
             },
-            quota: AccountQuota { octets: self.max_octets, messages: self.max_messages },
+            quota: Quota {
+                octets: self.max_octets,
+                messages: self.max_messages.map(i64::from),
+                deliveries_per_hour: self.max_hourly,
+                ..Quota::default()
+            },
+            deleted_at: self.deleted_at,
             policy: Policy::from_column(self.policy, "accounts")?,
             has_password: self.has_password,
             version: self.row_version,
@@ -168,12 +202,21 @@ impl Directory {
             .bind(new.address.local.as_str())
             .bind(new.address.local.key().as_str())
             .bind(new.quota.octets)
-            .bind(new.quota.messages)
+            .bind(messages(&new.quota)?)
             .bind(&salt.octets)
             .fetch_one(&mut *tx)
             .await
             .map_err(|error| refine_creation(Error::from(error)))?;
         let id = AccountId(account);
+        check_quota(&mut tx, &new.quota, tenant, &new.address.domain).await?;
+        if new.quota.deliveries_per_hour.is_some() {
+            sqlx::query("UPDATE restante.accounts SET max_hourly = $3 WHERE tenant_id = $1 AND account_id = $2")
+                .bind(tenant.0)
+                .bind(id.0)
+                .bind(new.quota.deliveries_per_hour)
+                .execute(&mut *tx)
+                .await?;
+        }
         if let Some(password) = password {
             credential::insert_password(&mut tx, tenant, id, &password).await?;
         }
@@ -195,11 +238,14 @@ impl Directory {
         let mut tx = self.begin(caller).await?;
         let account = find(&mut tx, caller, address).await?.ok_or(Error::NotFound)?;
         let (active, full): (bool, Option<bool>) = sqlx::query_as(
-            "SELECT t.status = 1, u.octets >= t.max_octets FROM restante.tenants t
-               LEFT JOIN restante.usage_now u ON u.tenant_id = t.tenant_id AND u.domain_id = 0
+            "SELECT t.status = 1, (SELECT bool_or(u.octets >= l.octets OR u.messages >= l.messages)
+                      FROM (SELECT 0::bigint, t.max_octets, t.max_messages UNION ALL SELECT d.domain_id, d.max_octets, d.max_messages) AS l (id, octets, messages)
+                      JOIN restante.usage_now u ON u.tenant_id = t.tenant_id AND u.domain_id = l.id)
+               FROM restante.tenants t JOIN restante.domains d ON d.tenant_id = t.tenant_id AND d.name = $2
               WHERE t.tenant_id = $1",
         )
         .bind(account.tenant_id.0)
+        .bind(account.address.domain.as_str())
         .fetch_one(&mut *tx)
         .await?;
         match (active, full) {
@@ -209,33 +255,33 @@ impl Directory {
         }
     }
 
-    /// The accounts that the caller sees, those of one tenant or one domain of them, by domain and local part.
-    pub async fn accounts(
-        &self,
-        caller: &Caller,
-        of: Option<&TenantSlug>,
-        domain: Option<&DomainName>,
-        page: &PageRequest,
-    ) -> Result<Page<Account>> {
-        let cursor: Option<(i32, i64, String)> = page.after()?;
+    /// The accounts that the caller sees, by domain and local part; by local part and domain where they are narrowed to a prefix in
+    /// all domains of a tenant. Deleted ones, in the order they were made, only if they are asked for.
+    pub async fn accounts(&self, caller: &Caller, filter: &AccountFilter, page: &PageRequest) -> Result<Page<Account>> {
         let mut tx = self.begin(caller).await?;
-        let Some(range) = AddressRange::of(&mut tx, caller, of, domain, cursor).await? else {
+        if filter.status == Some(AccountStatus::Deleted) {
+            return deleted(&mut tx, caller, filter, page).await;
+        }
+        if filter.prefix.is_some() && filter.domain.is_none() {
+            return by_prefix(&mut tx, caller, filter, page).await;
+        }
+        let cursor: Option<(i32, i64, String)> = page.after()?;
+        let (tenant, domain) = (filter.tenant.as_ref(), filter.domain.as_ref());
+        let Some(range) = AddressRange::of(&mut tx, caller, tenant, domain, cursor).await? else {
             return Ok(Page::empty());
         };
-        let rows = sqlx::query_as::<_, AccountRow>(
-            "SELECT r.tenant_id, r.domain_id, a.account_id, r.local_key, t.slug, a.local_part, d.name AS domain, a.status, a.max_octets,
-                    a.max_messages, a.policy, a.row_version, a.created_at,
-                    EXISTS (SELECT FROM restante.credentials c
-                             WHERE c.tenant_id = a.tenant_id AND c.account_id = a.account_id AND c.kind = 1 AND c.revoked_at IS NULL)
-                    AS has_password
-               FROM restante.addresses r
+        let prefix = PrefixRange::new(filter.prefix.as_deref());
+        let rows = sqlx::query_as::<_, AccountRow>(select_accounts!(
+            "r.local_key",
+            "restante.addresses r
                JOIN restante.accounts a ON a.tenant_id = r.tenant_id AND a.account_id = r.account_id
-               JOIN restante.domains d ON d.tenant_id = r.tenant_id AND d.domain_id = r.domain_id
+               JOIN restante.domains d ON d.tenant_id = r.tenant_id AND d.domain_id = r.domain_id AND d.deleted_at IS NULL
                JOIN restante.tenants t ON t.tenant_id = r.tenant_id
-              WHERE (r.tenant_id, r.domain_id, r.local_key) > ($1, $2, $3)
-                AND (r.tenant_id, r.domain_id) <= ($5, $6) AND ($7::text[] IS NULL OR d.name = ANY ($7))
-              ORDER BY r.tenant_id, r.domain_id, r.local_key LIMIT $4",
-        )
+              WHERE (r.tenant_id, r.domain_id, r.local_key) > ($1, $2, greatest($3, $8))
+                AND (r.tenant_id, r.domain_id) <= ($5, $6) AND r.local_key < $9
+                AND ($7::text[] IS NULL OR d.name = ANY ($7)) AND ($10::smallint IS NULL OR a.status = $10)
+              ORDER BY r.tenant_id, r.domain_id, r.local_key LIMIT $4"
+        ))
         .bind(range.after.0)
         .bind(range.after.1)
         .bind(range.after.2)
@@ -243,6 +289,9 @@ impl Directory {
         .bind(range.last.0)
         .bind(range.last.1)
         .bind(caller.domain_names())
+        .bind(prefix.first)
+        .bind(prefix.end)
+        .bind(filter.status.map(AccountStatus::code))
         .fetch_all(&mut *tx)
         .await?;
         page.page(rows, |row| (row.tenant_id, row.domain_id, row.local_key.clone())).try_map(AccountRow::account)
@@ -261,18 +310,23 @@ impl Directory {
         let status = change.status.unwrap_or(before.status);
         let policy = change.policy.apply(before.policy.clone());
         policy.check(Level::Account)?;
+        let quota = change.quota.apply(before.quota);
+        if quota != before.quota {
+            check_quota(&mut tx, &quota, before.tenant_id, &before.address.domain).await?;
+        }
         sqlx::query(
             "UPDATE restante.accounts
-                SET status = $3, max_octets = $4, max_messages = $5, policy = $6, row_version = row_version + 1,
+                SET status = $3, max_octets = $4, max_messages = $5, max_hourly = $7, policy = $6, row_version = row_version + 1,
                     auth_version = auth_version + CASE WHEN status = $3 AND coalesce(policy, '{}') = $6 THEN 0 ELSE 1 END
               WHERE tenant_id = $1 AND account_id = $2",
         )
         .bind(before.tenant_id.0)
         .bind(before.id.0)
         .bind(status.code())
-        .bind(change.octets.unwrap_or(before.quota.octets))
-        .bind(change.messages.unwrap_or(before.quota.messages))
+        .bind(quota.octets)
+        .bind(messages(&quota)?)
         .bind(policy.to_json())
+        .bind(quota.deliveries_per_hour)
         .execute(&mut *tx)
         .await?;
         let after = find(&mut tx, caller, address).await?.ok_or(Error::NotFound)?;
@@ -281,19 +335,19 @@ impl Directory {
         Ok(after)
     }
 
-    /// Deletes an account: its status says so, its address is free, its credentials are revoked, its mail stays until the
-    /// retention has passed. Refused while an alias leads to it.
-    pub async fn delete_account(&self, caller: &Caller, address: &Address, precondition: &Precondition) -> Result<()> {
+    /// Deletes an account: it has no login and gets no mail, and its address is free. Refused while an alias leads to it, unless
+    /// `cascade`: the alias then leads there no more. It can be restored with all that it had until the retention has passed.
+    pub async fn delete_account(
+        &self,
+        caller: &Caller,
+        address: &Address,
+        cascade: bool,
+        precondition: &Precondition,
+    ) -> Result<()> {
         let mut tx = self.begin(caller).await?;
         let before = find_locked(&mut tx, caller, address, precondition).await?;
-        let aliases: bool = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT FROM restante.alias_targets WHERE tenant_id = $1 AND target_id = $2)",
-        )
-        .bind(before.tenant_id.0)
-        .bind(before.id.0)
-        .fetch_one(&mut *tx)
-        .await?;
-        if aliases {
+        let aliases = alias::leading_to(&mut tx, before.tenant_id, before.id).await?;
+        if !aliases.is_empty() && !cascade {
             return Err(Error::InUse("an alias leads to the account"));
         }
         sqlx::query(
@@ -310,11 +364,158 @@ impl Directory {
             .bind(before.id.0)
             .execute(&mut *tx)
             .await?;
-        credential::revoke_all(&mut tx, before.tenant_id, before.id).await?;
-        record(&mut tx, caller, "account.delete", &before, Some(audited(&before)), None).await?;
+        let mut was = audited(&before);
+        if let (Value::Object(was), false) = (&mut was, aliases.is_empty()) {
+            was.insert("aliases".to_owned(), aliases.into());
+        }
+        record(&mut tx, caller, "account.delete", &before, Some(was), None).await?;
         self.finish(tx, caller).await?;
         Ok(())
     }
+
+    /// Restores the account of this address that was deleted last, with its credentials, its mail, and the aliases that led to it.
+    pub async fn restore_account(&self, caller: &Caller, address: &Address) -> Result<Account> {
+        let mut tx = self.begin(caller).await?;
+        let (tenant, domain) = domain::enter_domain(&mut tx, caller, &address.domain).await?.ok_or(Error::NotFound)?;
+        let key = address.local.key();
+        let gone: Vec<(i64, String)> = sqlx::query_as(
+            "SELECT account_id, local_part FROM restante.accounts
+              WHERE tenant_id = $1 AND domain_id = $2 AND status = 3 ORDER BY deleted_at DESC FOR UPDATE",
+        )
+        .bind(tenant.0)
+        .bind(domain.0)
+        .fetch_all(&mut *tx)
+        .await?;
+        let mut last = None;
+        for (account, local) in gone {
+            if shown::address(&local, address.domain.as_str(), "accounts")?.local.key() == key {
+                last = Some(account);
+                break;
+            }
+        }
+        let account = last.ok_or(Error::NotFound)?;
+        sqlx::query("SELECT restante.admin_account_room_1($1, $2)")
+            .bind(tenant.0)
+            .bind(domain.0)
+            .execute(&mut *tx)
+            .await
+            .map_err(|error| refine_creation(Error::from(error)))?;
+        sqlx::query(
+            "INSERT INTO restante.addresses (tenant_id, domain_id, local_key, account_id) VALUES ($1, $2, $3, $4)",
+        )
+        .bind(tenant.0)
+        .bind(domain.0)
+        .bind(key.as_str())
+        .bind(account)
+        .execute(&mut *tx)
+        .await
+        .map_err(|error| refine_creation(Error::from(error)))?;
+        sqlx::query(
+            "UPDATE restante.accounts
+                SET status = 1, deleted_at = NULL, row_version = row_version + 1, auth_version = auth_version + 1
+              WHERE tenant_id = $1 AND account_id = $2",
+        )
+        .bind(tenant.0)
+        .bind(account)
+        .execute(&mut *tx)
+        .await?;
+        let account = find(&mut tx, caller, address).await?.ok_or(Error::NotFound)?;
+        record(&mut tx, caller, "account.restore", &account, None, Some(audited(&account))).await?;
+        self.finish(tx, caller).await?;
+        Ok(account)
+    }
+}
+
+/// Messages of a quota as an account's row has them.
+fn messages(quota: &Quota) -> Result<Option<i32>> {
+    quota
+        .messages
+        .map(i32::try_from)
+        .transpose()
+        .map_err(|_| Error::invalid("/quota/messages", "out_of_range", format!("must be between 0 and {}", i32::MAX)))
+}
+
+/// Refuses a quota over the domain's or the tenant's.
+async fn check_quota(tx: &mut PgConnection, quota: &Quota, tenant: TenantId, domain: &DomainName) -> Result<()> {
+    let (of_tenant, of_domain) = domain::quotas(tx, tenant, domain).await?;
+    quota.check_within(&of_domain, "domain")?;
+    quota.check_within(&of_tenant, "tenant")
+}
+
+/// Those of one tenant whose local part begins so, whatever their domain.
+async fn by_prefix(
+    tx: &mut PgConnection,
+    caller: &Caller,
+    filter: &AccountFilter,
+    page: &PageRequest,
+) -> Result<Page<Account>> {
+    let cursor: Option<(String, i64)> = page.after()?;
+    let tenant = match &filter.tenant {
+        Some(slug) => match tenant::find(tx, slug).await? {
+            Some(tenant) => tenant.id,
+            None => return Ok(Page::empty()),
+        },
+        None => caller.tenant().ok_or_else(|| {
+            Error::invalid("/prefix", "invalid", "goes with domain or tenant; /v1/search looks everywhere")
+        })?,
+    };
+    let prefix = PrefixRange::new(filter.prefix.as_deref());
+    // No key comes before the prefix itself.
+    let (key, domain) = cursor.unwrap_or((prefix.first.clone(), 0));
+    let rows = sqlx::query_as::<_, AccountRow>(select_accounts!(
+        "r.local_key",
+        "restante.addresses r
+           JOIN restante.accounts a ON a.tenant_id = r.tenant_id AND a.account_id = r.account_id
+           JOIN restante.domains d ON d.tenant_id = r.tenant_id AND d.domain_id = r.domain_id AND d.deleted_at IS NULL
+           JOIN restante.tenants t ON t.tenant_id = r.tenant_id
+          WHERE r.tenant_id = $1 AND (r.local_key, r.domain_id) > ($2, $3) AND r.local_key >= $4 AND r.local_key < $5
+            AND ($6::text[] IS NULL OR d.name = ANY ($6)) AND ($7::smallint IS NULL OR a.status = $7)
+          ORDER BY r.local_key, r.domain_id LIMIT $8"
+    ))
+    .bind(tenant.0)
+    .bind(key)
+    .bind(domain)
+    .bind(prefix.first)
+    .bind(prefix.end)
+    .bind(caller.domain_names())
+    .bind(filter.status.map(AccountStatus::code))
+    .bind(page.fetch())
+    .fetch_all(tx)
+    .await?;
+    page.page(rows, |row| (row.local_key.clone(), row.domain_id)).try_map(AccountRow::account)
+}
+
+/// Those that are deleted.
+async fn deleted(
+    tx: &mut PgConnection,
+    caller: &Caller,
+    filter: &AccountFilter,
+    page: &PageRequest,
+) -> Result<Page<Account>> {
+    let (tenant, account): (i32, i64) = page.after()?.unwrap_or_default();
+    let prefix = PrefixRange::new(filter.prefix.as_deref());
+    let rows = sqlx::query_as::<_, AccountRow>(select_accounts!(
+        "a.local_part",
+        "restante.accounts a
+           JOIN restante.domains d ON d.tenant_id = a.tenant_id AND d.domain_id = a.domain_id AND d.deleted_at IS NULL
+           JOIN restante.tenants t ON t.tenant_id = a.tenant_id
+          WHERE a.status = 3 AND (a.tenant_id, a.account_id) > ($1, $2) AND ($3::integer IS NULL OR a.tenant_id = $3)
+            AND ($4::text IS NULL OR t.slug = $4) AND ($5::text IS NULL OR d.name = $5) AND a.local_part >= $6 AND a.local_part < $7
+            AND ($8::text[] IS NULL OR d.name = ANY ($8))
+          ORDER BY a.tenant_id, a.account_id LIMIT $9"
+    ))
+    .bind(tenant)
+    .bind(account)
+    .bind(caller.tenant().map(|tenant| tenant.0))
+    .bind(filter.tenant.as_ref().map(TenantSlug::as_str))
+    .bind(filter.domain.as_ref().map(DomainName::as_str))
+    .bind(prefix.first)
+    .bind(prefix.end)
+    .bind(caller.domain_names())
+    .bind(page.fetch())
+    .fetch_all(tx)
+    .await?;
+    page.page(rows, |row| (row.tenant_id, row.account_id)).try_map(AccountRow::account)
 }
 
 /// What an account cannot be called: a subaddress, which would be compared without it, and the catch-all's star.
@@ -334,6 +535,9 @@ fn refine_creation(error: Error) -> Error {
         Error::Fault(sqlx::Error::Database(cause)) if cause.code().as_deref() == Some("RS002") => {
             Error::LimitReached("the tenant has its most accounts")
         }
+        Error::Fault(sqlx::Error::Database(cause)) if cause.code().as_deref() == Some("RS003") => {
+            Error::LimitReached("the domain has its most accounts")
+        }
         _ => error.or_duplicate("an account or alias with this address"),
     }
 }
@@ -345,18 +549,14 @@ pub(crate) async fn find(tx: &mut PgConnection, caller: &Caller, address: &Addre
         return Ok(None);
     }
     let Some((tenant, domain)) = domain::enter_domain(tx, caller, &address.domain).await? else { return Ok(None) };
-    sqlx::query_as::<_, AccountRow>(
-        "SELECT r.tenant_id, r.domain_id, a.account_id, r.local_key, t.slug, a.local_part, d.name AS domain, a.status, a.max_octets,
-                a.max_messages, a.policy, a.row_version, a.created_at,
-                EXISTS (SELECT FROM restante.credentials c
-                         WHERE c.tenant_id = a.tenant_id AND c.account_id = a.account_id AND c.kind = 1 AND c.revoked_at IS NULL)
-                AS has_password
-           FROM restante.addresses r
+    sqlx::query_as::<_, AccountRow>(select_accounts!(
+        "r.local_key",
+        "restante.addresses r
            JOIN restante.accounts a ON a.tenant_id = r.tenant_id AND a.account_id = r.account_id
            JOIN restante.domains d ON d.tenant_id = r.tenant_id AND d.domain_id = r.domain_id
            JOIN restante.tenants t ON t.tenant_id = r.tenant_id
-          WHERE r.tenant_id = $1 AND r.domain_id = $2 AND r.local_key = $3",
-    )
+          WHERE r.tenant_id = $1 AND r.domain_id = $2 AND r.local_key = $3"
+    ))
     .bind(tenant.0)
     .bind(domain.0)
     .bind(address.local.key().as_str())
@@ -401,7 +601,7 @@ pub(crate) async fn touch_credentials(tx: &mut PgConnection, tenant: TenantId, a
 fn audited(account: &Account) -> Value {
     json!({
         "status": account.status.as_str(), "has_password": account.has_password,
-        "quota": {"octets": account.quota.octets, "messages": account.quota.messages}, "policy": account.policy.to_json(),
+        "quota": account.quota.audited(), "policy": account.policy.to_json(),
     })
 }
 

@@ -1,12 +1,13 @@
 //! Aliases: further addresses, each leading to accounts of the same tenant; `*@domain` takes what nothing else in the domain
 //! takes.
 
-use mail_types::{Address, AddressError, DomainName, LocalKey, TenantId, TenantSlug};
+use mail_types::{AccountId, Address, AddressError, DomainName, LocalKey, TenantId, TenantSlug};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
 use crate::audit::{self, Event};
 use crate::domain::AddressRange;
+use crate::page::PrefixRange;
 use crate::{Caller, Directory, Error, FieldError, Page, PageRequest, Precondition, Result, account, domain, shown};
 
 /// The most accounts of one alias.
@@ -149,8 +150,13 @@ impl Directory {
         caller: &Caller,
         of: Option<&TenantSlug>,
         domain: Option<&DomainName>,
+        prefix: Option<&str>,
         page: &PageRequest,
     ) -> Result<Page<Alias>> {
+        if prefix.is_some() && domain.is_none() {
+            return Err(Error::invalid("/prefix", "invalid", "goes with domain; /v1/search looks everywhere"));
+        }
+        let prefix = PrefixRange::new(prefix);
         let cursor: Option<(i32, i64, String)> = page.after()?;
         let mut tx = self.begin(caller).await?;
         let Some(range) = AddressRange::of(&mut tx, caller, of, domain, cursor).await? else {
@@ -160,16 +166,16 @@ impl Directory {
             "SELECT r.tenant_id, r.domain_id, r.local_key, t.slug, d.name AS domain, r.row_version,
                     coalesce(x.locals, '{}') AS target_locals, coalesce(x.domains, '{}') AS target_domains
                FROM restante.addresses r
-               JOIN restante.domains d ON d.tenant_id = r.tenant_id AND d.domain_id = r.domain_id
+               JOIN restante.domains d ON d.tenant_id = r.tenant_id AND d.domain_id = r.domain_id AND d.deleted_at IS NULL
                JOIN restante.tenants t ON t.tenant_id = r.tenant_id
                LEFT JOIN LATERAL (
                  SELECT array_agg(a.local_part ORDER BY a.account_id) AS locals, array_agg(e.name ORDER BY a.account_id) AS domains
                    FROM restante.alias_targets g
-                   JOIN restante.accounts a ON a.tenant_id = g.tenant_id AND a.account_id = g.target_id
+                   JOIN restante.accounts a ON a.tenant_id = g.tenant_id AND a.account_id = g.target_id AND a.status <> 3
                    JOIN restante.domains e ON e.tenant_id = a.tenant_id AND e.domain_id = a.domain_id
                   WHERE g.tenant_id = r.tenant_id AND g.domain_id = r.domain_id AND g.local_key = r.local_key) x ON true
               WHERE r.account_id IS NULL AND (r.tenant_id, r.domain_id, r.local_key) > ($1, $2, $3)
-                AND (r.tenant_id, r.domain_id) <= ($5, $6) AND ($7::text[] IS NULL OR d.name = ANY ($7))
+                AND r.local_key >= $8 AND r.local_key < $9 AND (r.tenant_id, r.domain_id) <= ($5, $6) AND ($7::text[] IS NULL OR d.name = ANY ($7))
               ORDER BY r.tenant_id, r.domain_id, r.local_key LIMIT $4",
         )
         .bind(range.after.0)
@@ -179,6 +185,8 @@ impl Directory {
         .bind(range.last.0)
         .bind(range.last.1)
         .bind(caller.domain_names())
+        .bind(prefix.first)
+        .bind(prefix.end)
         .fetch_all(&mut *tx)
         .await?;
         page.page(rows, |row| (row.tenant_id, row.domain_id, row.local_key.clone())).try_map(AliasRow::alias)
@@ -239,6 +247,24 @@ impl Directory {
         self.finish(tx, caller).await?;
         Ok(())
     }
+}
+
+/// The aliases that lead to an account.
+pub(crate) async fn leading_to(tx: &mut PgConnection, tenant: TenantId, account: AccountId) -> Result<Vec<String>> {
+    let rows: Vec<(String, String)> = sqlx::query_as(
+        "SELECT g.local_key, d.name FROM restante.alias_targets g
+           JOIN restante.domains d ON d.tenant_id = g.tenant_id AND d.domain_id = g.domain_id AND d.deleted_at IS NULL
+          WHERE g.tenant_id = $1 AND g.target_id = $2 ORDER BY d.name, g.local_key",
+    )
+    .bind(tenant.0)
+    .bind(account.0)
+    .fetch_all(tx)
+    .await?;
+    let name = |(local, domain): (String, String)| match local.as_str() {
+        "" => Ok(format!("*@{domain}")),
+        local => shown::address(local, &domain, "addresses").map(|address| address.to_string()),
+    };
+    rows.into_iter().map(name).collect()
 }
 
 fn check_targets(targets: &[Address]) -> Result<()> {
@@ -308,7 +334,7 @@ async fn find_row(tx: &mut PgConnection, caller: &Caller, address: &AliasAddress
            LEFT JOIN LATERAL (
              SELECT array_agg(a.local_part ORDER BY a.account_id) AS locals, array_agg(e.name ORDER BY a.account_id) AS domains
                FROM restante.alias_targets g
-               JOIN restante.accounts a ON a.tenant_id = g.tenant_id AND a.account_id = g.target_id
+               JOIN restante.accounts a ON a.tenant_id = g.tenant_id AND a.account_id = g.target_id AND a.status <> 3
                JOIN restante.domains e ON e.tenant_id = a.tenant_id AND e.domain_id = a.domain_id
               WHERE g.tenant_id = r.tenant_id AND g.domain_id = r.domain_id AND g.local_key = r.local_key) x ON true
           WHERE r.tenant_id = $1 AND r.domain_id = $2 AND r.local_key = $3 AND r.account_id IS NULL",

@@ -396,16 +396,3 @@ async fn revoke_password(tx: &mut PgConnection, tenant: TenantId, account: Accou
     .await?;
     Ok(())
 }
-
-/// Revokes whatever an account can prove itself with.
-pub(crate) async fn revoke_all(tx: &mut PgConnection, tenant: TenantId, account: AccountId) -> Result<()> {
-    sqlx::query(
-        "UPDATE restante.credentials SET revoked_at = now(), verifier = '', sealed = NULL, scram256 = NULL, scram1 = NULL
-          WHERE tenant_id = $1 AND account_id = $2 AND revoked_at IS NULL",
-    )
-    .bind(tenant.0)
-    .bind(account.0)
-    .execute(tx)
-    .await?;
-    Ok(())
-}

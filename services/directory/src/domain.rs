@@ -8,9 +8,11 @@ use sqlx::PgConnection;
 
 use crate::audit::{self, Event};
 use crate::caller::enter;
+use crate::page::PrefixRange;
 use crate::policy::Level;
 use crate::{
-    Caller, Directory, Error, Page, PageRequest, Permission, Policy, PolicyChange, Precondition, Result, shown, tenant,
+    Caller, Directory, Error, Page, PageRequest, Permission, Policy, PolicyChange, Precondition, Quota, QuotaChange,
+    Result, shown, tenant,
 };
 
 /// A domain as administrators see it.
@@ -30,10 +32,14 @@ pub struct Domain {
     pub verified_at: Option<DateTime<Utc>>,
     /// What it decided.
     pub policy: Policy,
+    /// What it may use.
+    pub quota: Quota,
     /// Grows with every change.
     pub version: i64,
     /// When it was made.
     pub created_at: DateTime<Utc>,
+    /// When it was deleted.
+    pub deleted_at: Option<DateTime<Utc>>,
 }
 
 /// A domain to be made.
@@ -45,6 +51,8 @@ pub struct NewDomain {
     pub tenant: Option<TenantSlug>,
     /// What it decides.
     pub policy: Policy,
+    /// What it may use.
+    pub quota: Quota,
 }
 
 /// What to change; `None` leaves it.
@@ -52,6 +60,21 @@ pub struct NewDomain {
 pub struct DomainChange {
     /// What it decides.
     pub policy: PolicyChange,
+    /// What it may use.
+    pub quota: QuotaChange,
+}
+
+/// Which domains of a list.
+#[derive(Debug, Clone, Default)]
+pub struct DomainFilter {
+    /// Those of this tenant.
+    pub tenant: Option<TenantSlug>,
+    /// Those whose name begins so.
+    pub prefix: Option<String>,
+    /// Those that have their name, or have not.
+    pub verified: Option<bool>,
+    /// Those that are deleted, instead of the others.
+    pub deleted: bool,
 }
 
 #[derive(sqlx::FromRow)]
@@ -63,8 +86,25 @@ struct DomainRow {
     challenge: String,
     verified_at: Option<DateTime<Utc>>,
     policy: Value,
+    max_octets: Option<i64>,
+    max_messages: Option<i64>,
+    max_accounts: Option<i32>,
+    max_hourly: Option<i32>,
+    deleted_at: Option<DateTime<Utc>>,
     row_version: i64,
     created_at: DateTime<Utc>,
+}
+
+/// A query for [`DomainRow`]s.
+macro_rules! select_domains {
+    ($rest:literal) => {
+        concat!(
+            "SELECT d.tenant_id, d.domain_id, t.slug, d.name, d.challenge, d.verified_at, d.policy, d.max_octets, d.max_messages, d.max_accounts,
+                    d.max_hourly, d.deleted_at, d.row_version, d.created_at
+               FROM restante.domains d JOIN restante.tenants t ON t.tenant_id = d.tenant_id ",
+            $rest
+        )
+    };
 }
 
 impl DomainRow {
@@ -77,6 +117,14 @@ impl DomainRow {
             challenge: self.challenge,
             verified_at: self.verified_at,
             policy: Policy::from_json(self.policy, "domains")?,
+            quota: Quota {
+                octets: self.max_octets,
+                messages: self.max_messages,
+                accounts: self.max_accounts,
+                domains: None,
+                deliveries_per_hour: self.max_hourly,
+            },
+            deleted_at: self.deleted_at,
             version: self.row_version,
             created_at: self.created_at,
         })
@@ -91,13 +139,19 @@ impl Directory {
         let owner = tenant::parent(&mut tx, caller, new.tenant.as_ref()).await?;
         enter(&mut tx, owner.id).await?;
         self.check_room(&mut tx, &owner).await?;
+        new.quota.check_within(&owner.quota, "tenant")?;
         let domain_id: i64 = sqlx::query_scalar(
-            "INSERT INTO restante.domains (tenant_id, name, challenge, policy) VALUES ($1, $2, $3, $4) RETURNING domain_id",
+            "INSERT INTO restante.domains (tenant_id, name, challenge, policy, max_octets, max_messages, max_accounts, max_hourly)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING domain_id",
         )
         .bind(owner.id.0)
         .bind(new.name.as_str())
         .bind(new_challenge(&*self.random))
         .bind(new.policy.to_json())
+        .bind(new.quota.octets)
+        .bind(new.quota.messages)
+        .bind(new.quota.accounts)
+        .bind(new.quota.deliveries_per_hour)
         .fetch_one(&mut *tx)
         .await
         .map_err(|error| Error::from(error).or_duplicate("this domain"))?;
@@ -116,25 +170,31 @@ impl Directory {
         find(&mut tx, caller, name, of).await
     }
 
-    /// The domains that the caller sees, or those of one tenant of them, by tenant and name.
-    pub async fn domains(&self, caller: &Caller, of: Option<&TenantSlug>, page: &PageRequest) -> Result<Page<Domain>> {
+    /// The domains that the caller sees, by tenant and name.
+    pub async fn domains(&self, caller: &Caller, filter: &DomainFilter, page: &PageRequest) -> Result<Page<Domain>> {
         let after: Option<(i32, String)> = page.after()?;
         let mut tx = self.begin(caller).await?;
-        let Some((first, last)) = tenants_of(&mut tx, caller, of).await? else { return Ok(Page::empty()) };
+        let Some((first, last)) = tenants_of(&mut tx, caller, filter.tenant.as_ref()).await? else {
+            return Ok(Page::empty());
+        };
+        let prefix = PrefixRange::new(filter.prefix.as_deref());
         let (after_tenant, after_name) = after.unwrap_or((first, String::new()));
-        let rows = sqlx::query_as::<_, DomainRow>(
-            "SELECT d.tenant_id, d.domain_id, t.slug, d.name, d.challenge, d.verified_at, d.policy, d.row_version, d.created_at
-               FROM restante.domains d JOIN restante.tenants t ON t.tenant_id = d.tenant_id
-              WHERE (d.tenant_id, d.name) > ($1, $2) AND d.tenant_id BETWEEN $4 AND $5
-                AND ($6::text[] IS NULL OR d.name = ANY ($6))
-              ORDER BY d.tenant_id, d.name LIMIT $3",
-        )
+        let rows = sqlx::query_as::<_, DomainRow>(select_domains!(
+            "WHERE (d.tenant_id, d.name) > ($1, $2) AND d.tenant_id BETWEEN $4 AND $5 AND t.status <> 3
+                AND ($6::text[] IS NULL OR d.name = ANY ($6)) AND d.name >= $7 AND d.name < $8
+                AND ($9::boolean IS NULL OR (d.verified_at IS NOT NULL) = $9) AND (d.deleted_at IS NOT NULL) = $10
+              ORDER BY d.tenant_id, d.name LIMIT $3"
+        ))
         .bind(after_tenant)
         .bind(after_name)
         .bind(page.fetch())
         .bind(first)
         .bind(last)
         .bind(caller.domain_names())
+        .bind(prefix.first)
+        .bind(prefix.end)
+        .bind(filter.verified)
+        .bind(filter.deleted)
         .fetch_all(&mut *tx)
         .await?;
         page.page(rows, |row| (row.tenant_id, row.name.clone())).try_map(DomainRow::domain)
@@ -153,12 +213,24 @@ impl Directory {
         let before = find_locked(&mut tx, caller, name, of, precondition).await?;
         let policy = change.policy.apply(before.policy.clone());
         policy.check(Level::Domain)?;
+        let quota = change.quota.apply(before.quota);
+        if quota != before.quota {
+            let (of_tenant, _) = quotas(&mut tx, before.tenant_id, name).await?;
+            quota.check_within(&of_tenant, "tenant")?;
+            quota.check_over_children(&before.quota, &mut tx, before.tenant_id.0, Some(before.id.0)).await?;
+        }
         sqlx::query(
-            "UPDATE restante.domains SET policy = $3, row_version = row_version + 1 WHERE tenant_id = $1 AND domain_id = $2",
+            "UPDATE restante.domains SET policy = $3, max_octets = $4, max_messages = $5, max_accounts = $6, max_hourly = $7,
+                    row_version = row_version + 1
+              WHERE tenant_id = $1 AND domain_id = $2",
         )
         .bind(before.tenant_id.0)
         .bind(before.id.0)
         .bind(policy.to_json())
+        .bind(quota.octets)
+        .bind(quota.messages)
+        .bind(quota.accounts)
+        .bind(quota.deliveries_per_hour)
         .execute(&mut *tx)
         .await?;
         let after = find_of(&mut tx, before.tenant_id, name).await?.ok_or(Error::NotFound)?;
@@ -186,27 +258,68 @@ impl Directory {
         Ok(after)
     }
 
-    /// Deletes a domain in which there is no account and no alias, nor a deleted account that could be restored.
+    /// Deletes a domain. One that has accounts or aliases only with them, `cascade`: its name is free, and nothing in it is reached any
+    /// more. All of it can be restored until the retention has passed. A claim without anything is simply gone.
     pub async fn delete_domain(
         &self,
         caller: &Caller,
         name: &DomainName,
         of: Option<&TenantSlug>,
+        cascade: bool,
         precondition: &Precondition,
     ) -> Result<()> {
         let mut tx = self.begin(caller).await?;
         let before = find_locked(&mut tx, caller, name, of, precondition).await?;
-        sqlx::query("DELETE FROM restante.domains WHERE tenant_id = $1 AND domain_id = $2")
-            .bind(before.tenant_id.0)
-            .bind(before.id.0)
-            .execute(&mut *tx)
-            .await
-            .map_err(|error| {
-                Error::from(error).or_in_use("the domain has accounts, deleted ones included, or aliases")
-            })?;
-        record(&mut tx, caller, "domain.delete", &before, Some(audited(&before)), None).await?;
+        enter(&mut tx, before.tenant_id).await?;
+        let (addresses, any): (bool, bool) = sqlx::query_as(
+            "SELECT EXISTS (SELECT FROM restante.addresses WHERE tenant_id = $1 AND domain_id = $2),
+                    EXISTS (SELECT FROM restante.accounts WHERE tenant_id = $1 AND domain_id = $2)",
+        )
+        .bind(before.tenant_id.0)
+        .bind(before.id.0)
+        .fetch_one(&mut *tx)
+        .await?;
+        if addresses && !cascade {
+            return Err(Error::InUse("the domain has accounts or aliases"));
+        }
+        if addresses || any {
+            mark_deleted(&mut tx, caller, &before).await?;
+        } else {
+            sqlx::query("DELETE FROM restante.domains WHERE tenant_id = $1 AND domain_id = $2")
+                .bind(before.tenant_id.0)
+                .bind(before.id.0)
+                .execute(&mut *tx)
+                .await
+                .map_err(|error| Error::from(error).or_in_use("the domain has accounts or aliases"))?;
+            record(&mut tx, caller, "domain.delete", &before, Some(audited(&before)), None).await?;
+        }
         self.finish(tx, caller).await?;
         Ok(())
+    }
+
+    /// Restores a deleted domain with all that lies in it; refused while another tenant has its name.
+    pub async fn restore_domain(&self, caller: &Caller, name: &DomainName, of: Option<&TenantSlug>) -> Result<Domain> {
+        let mut tx = self.begin(caller).await?;
+        if !caller.sees_domain(name) {
+            return Err(Error::NotFound);
+        }
+        let row = sqlx::query_as::<_, DomainRow>(select_domains!(
+            "WHERE d.name = $1 AND d.deleted_at IS NOT NULL AND t.status <> 3
+                AND ($2::text IS NULL OR t.slug = $2) AND ($3::integer IS NULL OR d.tenant_id = $3)
+              ORDER BY d.deleted_at DESC LIMIT 1 FOR UPDATE OF d"
+        ))
+        .bind(name.as_str())
+        .bind(of.map(TenantSlug::as_str))
+        .bind(caller.tenant().map(|tenant| tenant.0))
+        .fetch_optional(&mut *tx)
+        .await?;
+        let before = row.ok_or(Error::NotFound)?.domain()?;
+        if !bring_back(&mut tx, caller, &before).await? {
+            return Err(Error::Duplicate("this domain, at another tenant,"));
+        }
+        let after = find_of(&mut tx, before.tenant_id, name).await?.ok_or(Error::NotFound)?;
+        self.finish(tx, caller).await?;
+        Ok(after)
     }
 
     /// Refuses one domain more than the tenant may have.
@@ -217,10 +330,11 @@ impl Directory {
             .bind(owner.id.0)
             .execute(&mut *tx)
             .await?;
-        let have: i64 = sqlx::query_scalar("SELECT count(*) FROM restante.domains WHERE tenant_id = $1")
-            .bind(owner.id.0)
-            .fetch_one(tx)
-            .await?;
+        let have: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM restante.domains WHERE tenant_id = $1 AND deleted_at IS NULL")
+                .bind(owner.id.0)
+                .fetch_one(tx)
+                .await?;
         if have >= i64::from(most) { Err(Error::LimitReached("the tenant has its most domains")) } else { Ok(()) }
     }
 }
@@ -239,19 +353,100 @@ async fn verify(tx: &mut PgConnection, tenant: TenantId, domain: DomainId) -> Re
     if has_name { Ok(()) } else { Err(Error::Duplicate("this domain, at another tenant,")) }
 }
 
+/// The quotas of a tenant and of a domain of it.
+pub(crate) async fn quotas(tx: &mut PgConnection, tenant: TenantId, name: &DomainName) -> Result<(Quota, Quota)> {
+    let of_tenant = tenant::by_id(tx, tenant).await?.ok_or(Error::NotFound)?.quota;
+    let of_domain = find_of(tx, tenant, name).await?.ok_or(Error::NotFound)?.quota;
+    Ok((of_tenant, of_domain))
+}
+
+/// A tenant's domains that are not deleted.
+pub(crate) async fn of_tenant(tx: &mut PgConnection, tenant: TenantId) -> Result<Vec<Domain>> {
+    let rows = sqlx::query_as::<_, DomainRow>(select_domains!(
+        "WHERE d.tenant_id = $1 AND d.deleted_at IS NULL ORDER BY d.name FOR UPDATE OF d"
+    ))
+    .bind(tenant.0)
+    .fetch_all(tx)
+    .await?;
+    rows.into_iter().map(DomainRow::domain).collect()
+}
+
+/// Takes a domain's name and hides what lies in it.
+pub(crate) async fn mark_deleted(tx: &mut PgConnection, caller: &Caller, domain: &Domain) -> Result<()> {
+    enter(tx, domain.tenant_id).await?;
+    sqlx::query(
+        "UPDATE restante.domains SET deleted_at = now(), row_version = row_version + 1 WHERE tenant_id = $1 AND domain_id = $2",
+    )
+    .bind(domain.tenant_id.0)
+    .bind(domain.id.0)
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query("SELECT restante.admin_release_domain_1($1, $2)")
+        .bind(domain.tenant_id.0)
+        .bind(domain.id.0)
+        .execute(&mut *tx)
+        .await?;
+    let (accounts, aliases): (i64, i64) = sqlx::query_as(
+        "SELECT count(account_id), count(*) FILTER (WHERE account_id IS NULL) FROM restante.addresses WHERE tenant_id = $1 AND domain_id = $2",
+    )
+    .bind(domain.tenant_id.0)
+    .bind(domain.id.0)
+    .fetch_one(&mut *tx)
+    .await?;
+    let mut was = audited(domain);
+    if let Value::Object(was) = &mut was {
+        was.insert("accounts".to_owned(), accounts.into());
+        was.insert("aliases".to_owned(), aliases.into());
+    }
+    record(tx, caller, "domain.delete", domain, Some(was), None).await
+}
+
+/// Brings a deleted domain back; false: another tenant has its name meanwhile.
+async fn bring_back(tx: &mut PgConnection, caller: &Caller, domain: &Domain) -> Result<bool> {
+    enter(tx, domain.tenant_id).await?;
+    if domain.verified_at.is_some() && verify(tx, domain.tenant_id, domain.id).await.is_err() {
+        return Ok(false);
+    }
+    sqlx::query(
+        "UPDATE restante.domains SET deleted_at = NULL, row_version = row_version + 1 WHERE tenant_id = $1 AND domain_id = $2",
+    )
+    .bind(domain.tenant_id.0)
+    .bind(domain.id.0)
+    .execute(&mut *tx)
+    .await?;
+    record(tx, caller, "domain.restore", domain, None, Some(audited(domain))).await?;
+    Ok(true)
+}
+
+/// Brings back the domains that were deleted with their tenant, but those whose name is taken.
+pub(crate) async fn unmark_deleted(
+    tx: &mut PgConnection,
+    caller: &Caller,
+    tenant: TenantId,
+    deleted_at: DateTime<Utc>,
+) -> Result<()> {
+    let rows = sqlx::query_as::<_, DomainRow>(select_domains!(
+        "WHERE d.tenant_id = $1 AND d.deleted_at = $2 ORDER BY d.name FOR UPDATE OF d"
+    ))
+    .bind(tenant.0)
+    .bind(deleted_at)
+    .fetch_all(&mut *tx)
+    .await?;
+    for row in rows {
+        bring_back(tx, caller, &row.domain()?).await?;
+    }
+    Ok(())
+}
+
 /// One tenant's domain of this name.
 async fn find_of(tx: &mut PgConnection, tenant: TenantId, name: &DomainName) -> Result<Option<Domain>> {
-    sqlx::query_as::<_, DomainRow>(
-        "SELECT d.tenant_id, d.domain_id, t.slug, d.name, d.challenge, d.verified_at, d.policy, d.row_version, d.created_at
-           FROM restante.domains d JOIN restante.tenants t ON t.tenant_id = d.tenant_id
-          WHERE d.tenant_id = $1 AND d.name = $2",
-    )
-    .bind(tenant.0)
-    .bind(name.as_str())
-    .fetch_optional(tx)
-    .await?
-    .map(DomainRow::domain)
-    .transpose()
+    sqlx::query_as::<_, DomainRow>(select_domains!("WHERE d.tenant_id = $1 AND d.name = $2 AND d.deleted_at IS NULL"))
+        .bind(tenant.0)
+        .bind(name.as_str())
+        .fetch_optional(tx)
+        .await?
+        .map(DomainRow::domain)
+        .transpose()
 }
 
 /// Which tenant's domain of this name the caller means: its own; the one of `of`; else the owner's, else the oldest claim.
@@ -271,7 +466,7 @@ async fn tenant_of(
         return Ok(Some(own));
     }
     let tenant: Option<i32> = sqlx::query_scalar(
-        "SELECT tenant_id FROM restante.domains WHERE name = $1 ORDER BY verified_at IS NULL, domain_id LIMIT 1",
+        "SELECT tenant_id FROM restante.domains WHERE name = $1 AND deleted_at IS NULL ORDER BY verified_at IS NULL, domain_id LIMIT 1",
     )
     .bind(name.as_str())
     .fetch_optional(tx)
@@ -363,7 +558,10 @@ pub(crate) async fn enter_domain(
 }
 
 fn audited(domain: &Domain) -> Value {
-    json!({"tenant": domain.tenant.as_str(), "verified_at": domain.verified_at, "policy": domain.policy.to_json()})
+    json!({
+        "tenant": domain.tenant.as_str(), "verified_at": domain.verified_at, "policy": domain.policy.to_json(),
+        "quota": domain.quota.audited(),
+    })
 }
 
 async fn record(

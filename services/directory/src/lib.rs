@@ -28,10 +28,12 @@ mod page;
 mod password;
 mod policy;
 mod proved;
+mod quota;
 mod resolve;
 mod role;
 mod scram;
 mod seal;
+mod search;
 mod session_limits;
 mod shown;
 mod slow_down;
@@ -49,13 +51,13 @@ use runtime::keys::MasterKeys;
 use serde::Deserialize;
 use sqlx::PgPool;
 
-pub use account::{Account, AccountChange, AccountQuota, AccountStatus, NewAccount};
+pub use account::{Account, AccountChange, AccountFilter, AccountStatus, NewAccount};
 pub use alias::{Alias, AliasAddress, NewAlias};
 pub use api_key::{ApiKey, IssuedApiKey, NewApiKey, bootstrap_admin_token, new_api_token};
 pub use audit::Effect;
 pub use caller::{Caller, Reach};
 pub use credential::{AppPassword, IssuedAppPassword, NewAppPassword, Scope};
-pub use domain::{Domain, DomainChange, NewDomain};
+pub use domain::{Domain, DomainChange, DomainFilter, NewDomain};
 pub use error::{Error, FieldError, Result};
 pub use idempotency::{Claim, KeptResponse};
 pub use login::{
@@ -69,11 +71,13 @@ pub use policy::{
     AddressClaim, ClientCa, Dele, EffectivePolicy, Expire, OauthIssuer, OverQuota, Policy, PolicyChange,
     SessionsPolicy, Utf8, View,
 };
+pub use quota::{Quota, QuotaChange};
 pub use resolve::{Resolution, Target};
 pub use role::{Permission, Role};
+pub use search::{Found, FoundKind};
 pub use session_limits::{SessionLimit, SessionLimits, SessionLimitsSettings, SessionPlace};
 pub use slow_down::SlowDownSettings;
-pub use tenant::{NewTenant, Tenant, TenantChange, TenantQuota, TenantStatus};
+pub use tenant::{NewTenant, Tenant, TenantChange, TenantFilter, TenantStatus};
 pub use usage::Usage;
 pub use version::Precondition;
 

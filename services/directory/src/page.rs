@@ -53,6 +53,25 @@ impl PageRequest {
     }
 }
 
+/// The range of keys, in the order of their octets (collation "C"), that begin with a prefix.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct PrefixRange {
+    /// The first key that can be in it.
+    pub(crate) first: String,
+    /// The first key after it.
+    pub(crate) end: String,
+}
+
+impl PrefixRange {
+    /// Of nothing, the range of all keys.
+    pub(crate) fn new(prefix: Option<&str>) -> Self {
+        let first = prefix.unwrap_or_default().to_owned();
+        // No key has the last character of all.
+        let end = format!("{first}{}", char::MAX);
+        Self { first, end }
+    }
+}
+
 /// One page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T> {

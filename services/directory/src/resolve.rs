@@ -29,6 +29,8 @@ pub enum Resolution {
     },
     /// The tenant is suspended: a temporary refusal.
     Suspended,
+    /// The account, its domain or its tenant gets no more mail in this hour: a temporary refusal.
+    TooFast,
 }
 
 impl Directory {
@@ -55,6 +57,7 @@ impl Directory {
             4 => Ok(Resolution::Unknown),
             5 => Ok(Resolution::Suspended),
             6 => Ok(Resolution::OverQuota { defer: true }),
+            7 => Ok(Resolution::TooFast),
             _ => Err(inconsistent("lmtp_resolve_1", "verdict")),
         }
     }

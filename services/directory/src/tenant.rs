@@ -7,9 +7,10 @@ use sqlx::PgConnection;
 
 use crate::audit::{self, Event};
 use crate::error::inconsistent;
+use crate::page::PrefixRange;
 use crate::{
-    Caller, Directory, Error, Page, PageRequest, Permission, Policy, PolicyChange, Precondition, Result, policy::Level,
-    shown,
+    Caller, Directory, Error, Page, PageRequest, Permission, Policy, PolicyChange, Precondition, Quota, QuotaChange,
+    Result, domain, policy::Level, shown,
 };
 
 /// The longest display name, in characters.
@@ -22,6 +23,8 @@ pub enum TenantStatus {
     Active,
     /// No login; mail gets a temporary refusal; its keys still work.
     Suspended,
+    /// Neither; restorable until the retention has passed.
+    Deleted,
 }
 
 impl TenantStatus {
@@ -30,6 +33,7 @@ impl TenantStatus {
         match self {
             Self::Active => "active",
             Self::Suspended => "suspended",
+            Self::Deleted => "deleted",
         }
     }
 
@@ -37,19 +41,9 @@ impl TenantStatus {
         match self {
             Self::Active => 1,
             Self::Suspended => 2,
+            Self::Deleted => 3,
         }
     }
-}
-
-/// What a tenant may use; `None` is no limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct TenantQuota {
-    /// Octets of live mail, of all its accounts.
-    pub octets: Option<i64>,
-    /// Accounts that are not deleted.
-    pub accounts: Option<i32>,
-    /// Domains, claimed or verified.
-    pub domains: Option<i32>,
 }
 
 /// A tenant as administrators see it.
@@ -64,13 +58,15 @@ pub struct Tenant {
     /// Whether it is served.
     pub status: TenantStatus,
     /// What it may use.
-    pub quota: TenantQuota,
+    pub quota: Quota,
     /// What it decided.
     pub policy: Policy,
     /// Grows with every change.
     pub version: i64,
     /// When it was made.
     pub created_at: DateTime<Utc>,
+    /// When it was deleted.
+    pub deleted_at: Option<DateTime<Utc>>,
 }
 
 /// A tenant to be made.
@@ -81,7 +77,7 @@ pub struct NewTenant {
     /// For people; at most 200 characters.
     pub name: String,
     /// What it may use.
-    pub quota: TenantQuota,
+    pub quota: Quota,
     /// What it decided.
     pub policy: Policy,
 }
@@ -93,14 +89,19 @@ pub struct TenantChange {
     pub name: Option<String>,
     /// Whether it is served.
     pub status: Option<TenantStatus>,
-    /// Octets, `Some(None)` for no limit.
-    pub octets: Option<Option<i64>>,
-    /// Accounts, `Some(None)` for no limit.
-    pub accounts: Option<Option<i32>>,
-    /// Domains, `Some(None)` for no limit.
-    pub domains: Option<Option<i32>>,
+    /// What it may use.
+    pub quota: QuotaChange,
     /// What it decides.
     pub policy: PolicyChange,
+}
+
+/// Which tenants of a list.
+#[derive(Debug, Clone, Default)]
+pub struct TenantFilter {
+    /// Those whose slug begins so.
+    pub prefix: Option<String>,
+    /// Those with this status; `None`: all but the deleted ones.
+    pub status: Option<TenantStatus>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -111,8 +112,11 @@ struct TenantRow {
     status: i16,
     policy: Value,
     max_octets: Option<i64>,
+    max_messages: Option<i64>,
     max_accounts: Option<i32>,
     max_domains: Option<i32>,
+    max_hourly: Option<i32>,
+    deleted_at: Option<DateTime<Utc>>,
     row_version: i64,
     created_at: DateTime<Utc>,
 }
@@ -126,9 +130,17 @@ impl TenantRow {
             status: match self.status {
                 1 => TenantStatus::Active,
                 2 => TenantStatus::Suspended,
+                3 => TenantStatus::Deleted,
                 _ => return Err(inconsistent("tenants", "status")),
             },
-            quota: TenantQuota { octets: self.max_octets, accounts: self.max_accounts, domains: self.max_domains },
+            quota: Quota {
+                octets: self.max_octets,
+                messages: self.max_messages,
+                accounts: self.max_accounts,
+                domains: self.max_domains,
+                deliveries_per_hour: self.max_hourly,
+            },
+            deleted_at: self.deleted_at,
             policy: Policy::from_json(self.policy, "tenants")?,
             version: self.row_version,
             created_at: self.created_at,
@@ -144,16 +156,18 @@ impl Directory {
         new.policy.check(Level::Tenant)?;
         let mut tx = self.begin(caller).await?;
         let row = sqlx::query_as::<_, TenantRow>(
-            "INSERT INTO restante.tenants (slug, display_name, policy, max_octets, max_accounts, max_domains)
-             VALUES ($1, $2, $3, $4, $5, $6)
-             RETURNING tenant_id, slug, display_name, status, policy, max_octets, max_accounts, max_domains, row_version, created_at",
+            "INSERT INTO restante.tenants (slug, display_name, policy, max_octets, max_messages, max_accounts, max_domains, max_hourly)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+             RETURNING tenant_id, slug, display_name, status, policy, max_octets, max_messages, max_accounts, max_domains, max_hourly, deleted_at, row_version, created_at",
         )
         .bind(new.slug.as_str())
         .bind(&new.name)
         .bind(new.policy.to_json())
         .bind(new.quota.octets)
+        .bind(new.quota.messages)
         .bind(new.quota.accounts)
         .bind(new.quota.domains)
+        .bind(new.quota.deliveries_per_hour)
         .fetch_one(&mut *tx)
         .await
         .map_err(|error| Error::from(error).or_duplicate("a tenant with this slug"))?;
@@ -169,18 +183,23 @@ impl Directory {
         find(&mut tx, slug).await?.ok_or(Error::NotFound)
     }
 
-    /// The tenants that the caller sees, by slug.
-    pub async fn tenants(&self, caller: &Caller, page: &PageRequest) -> Result<Page<Tenant>> {
+    /// The tenants that the caller sees, by slug. Those that are deleted only if they are asked for.
+    pub async fn tenants(&self, caller: &Caller, filter: &TenantFilter, page: &PageRequest) -> Result<Page<Tenant>> {
         let after: Option<String> = page.after()?;
+        let range = PrefixRange::new(filter.prefix.as_deref());
         let mut tx = self.begin(caller).await?;
         let rows = sqlx::query_as::<_, TenantRow>(
-            "SELECT tenant_id, slug, display_name, status, policy, max_octets, max_accounts, max_domains, row_version, created_at
+            "SELECT tenant_id, slug, display_name, status, policy, max_octets, max_messages, max_accounts, max_domains, max_hourly, deleted_at, row_version, created_at
                FROM restante.tenants
-              WHERE status <> 3 AND slug > $1 AND ($3::integer IS NULL OR tenant_id = $3) ORDER BY slug LIMIT $2",
+              WHERE slug > $1 AND slug >= $4 AND slug < $5 AND ($3::integer IS NULL OR tenant_id = $3)
+                AND (status = $6 OR $6 IS NULL AND status <> 3) ORDER BY slug LIMIT $2",
         )
         .bind(after.unwrap_or_default())
         .bind(page.fetch())
         .bind(caller.tenant().map(|tenant| tenant.0))
+        .bind(range.first)
+        .bind(range.end)
+        .bind(filter.status.map(TenantStatus::code))
         .fetch_all(&mut *tx)
         .await?;
         page.page(rows, |row| row.slug.clone()).try_map(TenantRow::tenant)
@@ -200,20 +219,24 @@ impl Directory {
         policy.check(Level::Tenant)?;
         let name = change.name.unwrap_or_else(|| before.name.clone());
         check_name(&name)?;
+        let quota = change.quota.apply(before.quota);
+        quota.check_over_children(&before.quota, &mut tx, before.id.0, None).await?;
         let row = sqlx::query_as::<_, TenantRow>(
             "UPDATE restante.tenants
-                SET display_name = $2, status = $3, policy = $4, max_octets = $5, max_accounts = $6, max_domains = $7,
-                    row_version = row_version + 1
+                SET display_name = $2, status = $3, policy = $4, max_octets = $5, max_messages = $6, max_accounts = $7, max_domains = $8,
+                    max_hourly = $9, row_version = row_version + 1
               WHERE tenant_id = $1
-              RETURNING tenant_id, slug, display_name, status, policy, max_octets, max_accounts, max_domains, row_version, created_at",
+              RETURNING tenant_id, slug, display_name, status, policy, max_octets, max_messages, max_accounts, max_domains, max_hourly, deleted_at, row_version, created_at",
         )
         .bind(before.id.0)
         .bind(name)
         .bind(change.status.unwrap_or(before.status).code())
         .bind(policy.to_json())
-        .bind(change.octets.unwrap_or(before.quota.octets))
-        .bind(change.accounts.unwrap_or(before.quota.accounts))
-        .bind(change.domains.unwrap_or(before.quota.domains))
+        .bind(quota.octets)
+        .bind(quota.messages)
+        .bind(quota.accounts)
+        .bind(quota.domains)
+        .bind(quota.deliveries_per_hour)
         .fetch_one(&mut *tx)
         .await?;
         let after = row.tenant()?;
@@ -222,16 +245,24 @@ impl Directory {
         Ok(after)
     }
 
-    /// Deletes a tenant that has no domain. Its slug is not given out again; its keys stop working. Platform administrators only.
-    pub async fn delete_tenant(&self, caller: &Caller, slug: &TenantSlug, precondition: &Precondition) -> Result<()> {
+    /// Deletes a tenant. One that has domains only with what lies beneath, `cascade`: its domains give their names free, and nothing in
+    /// them is reached any more. Its slug is not given out again; its keys stop working. All of it can be restored until the
+    /// retention has passed. Platform administrators only.
+    pub async fn delete_tenant(
+        &self,
+        caller: &Caller,
+        slug: &TenantSlug,
+        cascade: bool,
+        precondition: &Precondition,
+    ) -> Result<()> {
         let mut tx = self.begin(caller).await?;
         let before = self.tenant_to_change(&mut tx, caller, slug, precondition).await?;
-        let domains: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM restante.domains WHERE tenant_id = $1)")
-            .bind(before.id.0)
-            .fetch_one(&mut *tx)
-            .await?;
-        if domains {
+        let domains = domain::of_tenant(&mut tx, before.id).await?;
+        if !domains.is_empty() && !cascade {
             return Err(Error::InUse("the tenant has domains"));
+        }
+        for domain in &domains {
+            domain::mark_deleted(&mut tx, caller, domain).await?;
         }
         sqlx::query(
             "UPDATE restante.tenants SET status = 3, deleted_at = now(), row_version = row_version + 1 WHERE tenant_id = $1",
@@ -242,6 +273,31 @@ impl Directory {
         record(&mut tx, caller, "tenant.delete", &before, Some(audited(&before)), None).await?;
         self.finish(tx, caller).await?;
         Ok(())
+    }
+
+    /// Restores a deleted tenant with the domains that were deleted with it; a domain whose name another tenant has meanwhile stays
+    /// deleted. Platform administrators only.
+    pub async fn restore_tenant(&self, caller: &Caller, slug: &TenantSlug) -> Result<Tenant> {
+        let mut tx = self.begin(caller).await?;
+        caller.require(Permission::TenantsWrite)?;
+        let row: Option<(i32, DateTime<Utc>)> = sqlx::query_as(
+            "SELECT tenant_id, deleted_at FROM restante.tenants WHERE slug = $1 AND status = 3 AND deleted_at IS NOT NULL FOR UPDATE",
+        )
+        .bind(slug.as_str())
+        .fetch_optional(&mut *tx)
+        .await?;
+        let (tenant, deleted_at) = row.ok_or(Error::NotFound)?;
+        sqlx::query(
+            "UPDATE restante.tenants SET status = 1, deleted_at = NULL, row_version = row_version + 1 WHERE tenant_id = $1",
+        )
+        .bind(tenant)
+        .execute(&mut *tx)
+        .await?;
+        domain::unmark_deleted(&mut tx, caller, TenantId(tenant), deleted_at).await?;
+        let tenant = find(&mut tx, slug).await?.ok_or(Error::NotFound)?;
+        record(&mut tx, caller, "tenant.restore", &tenant, None, Some(audited(&tenant))).await?;
+        self.finish(tx, caller).await?;
+        Ok(tenant)
     }
 
     /// The tenant, locked, for a caller who may change it. A foreign tenant is not found before anything is forbidden.
@@ -268,7 +324,7 @@ impl Directory {
 /// A tenant that is not deleted and that this transaction sees.
 pub(crate) async fn find(tx: &mut PgConnection, slug: &TenantSlug) -> Result<Option<Tenant>> {
     sqlx::query_as::<_, TenantRow>(
-        "SELECT tenant_id, slug, display_name, status, policy, max_octets, max_accounts, max_domains, row_version, created_at
+        "SELECT tenant_id, slug, display_name, status, policy, max_octets, max_messages, max_accounts, max_domains, max_hourly, deleted_at, row_version, created_at
            FROM restante.tenants WHERE slug = $1 AND status <> 3",
     )
     .bind(slug.as_str())
@@ -286,14 +342,20 @@ pub(crate) async fn parent(tx: &mut PgConnection, caller: &Caller, named: Option
     let Some(own) = caller.tenant() else {
         return Err(Error::invalid("/tenant", "required", "a platform administrator names the tenant"));
     };
-    let row = sqlx::query_as::<_, TenantRow>(
-        "SELECT tenant_id, slug, display_name, status, policy, max_octets, max_accounts, max_domains, row_version, created_at
+    by_id(tx, own).await?.ok_or(Error::NotFound)
+}
+
+/// A tenant that is not deleted.
+pub(crate) async fn by_id(tx: &mut PgConnection, tenant: TenantId) -> Result<Option<Tenant>> {
+    sqlx::query_as::<_, TenantRow>(
+        "SELECT tenant_id, slug, display_name, status, policy, max_octets, max_messages, max_accounts, max_domains, max_hourly, deleted_at, row_version, created_at
            FROM restante.tenants WHERE tenant_id = $1 AND status <> 3",
     )
-    .bind(own.0)
+    .bind(tenant.0)
     .fetch_optional(tx)
-    .await?;
-    row.ok_or(Error::NotFound)?.tenant()
+    .await?
+    .map(TenantRow::tenant)
+    .transpose()
 }
 
 fn check_name(name: &str) -> Result<()> {
@@ -312,7 +374,7 @@ fn check_name(name: &str) -> Result<()> {
 fn audited(tenant: &Tenant) -> Value {
     json!({
         "name": tenant.name, "status": tenant.status.as_str(), "policy": tenant.policy.to_json(),
-        "quota": {"octets": tenant.quota.octets, "accounts": tenant.quota.accounts, "domains": tenant.quota.domains},
+        "quota": tenant.quota.audited(),
     })
 }
 

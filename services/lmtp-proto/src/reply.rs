@@ -21,6 +21,8 @@ pub enum Refusal {
     OverQuotaDeferred,
     /// The account or its tenant is suspended, and may be resumed: 450 4.2.1.
     Suspended,
+    /// It received as many messages in this hour as it may.
+    TooFast,
     /// The maildrop is busy with something else: 450 4.2.1.
     Busy,
     /// Something that we depend on does not answer: 451 4.3.0.
@@ -149,6 +151,7 @@ impl Refusal {
             Self::OverQuota => (552, "5.2.2", "The maildrop is over quota"),
             Self::OverQuotaDeferred => (452, "4.2.2", "The maildrop is over quota, try again later"),
             Self::Suspended => (450, "4.2.1", "The maildrop is suspended"),
+            Self::TooFast => (450, "4.2.1", "The maildrop gets more mail than it may, try again later"),
             Self::Busy => (450, "4.2.1", "The maildrop is busy, try again later"),
             Self::Unavailable => (451, "4.3.0", "Temporary failure, try again later"),
             Self::OutOfMemory => (452, "4.3.1", "No memory for the message at the moment, try again later"),
@@ -183,7 +186,7 @@ fn line(output: &mut BytesMut, text: std::fmt::Arguments<'_>) {
 mod tests {
     use super::*;
 
-    const ALL: [Reply; 42] = [
+    const ALL: [Reply; 43] = [
         Reply::SenderOk,
         Reply::RecipientOk,
         Reply::Reset,
@@ -199,6 +202,7 @@ mod tests {
         Reply::Refused(Refusal::OverQuota),
         Reply::Refused(Refusal::OverQuotaDeferred),
         Reply::Refused(Refusal::Suspended),
+        Reply::Refused(Refusal::TooFast),
         Reply::Refused(Refusal::Busy),
         Reply::Refused(Refusal::Unavailable),
         Reply::Refused(Refusal::OutOfMemory),

@@ -169,6 +169,7 @@ impl Connection {
             Ok(Resolution::OverQuota { defer: false }) => Refusal::OverQuota,
             Ok(Resolution::OverQuota { defer: true }) => Refusal::OverQuotaDeferred,
             Ok(Resolution::Suspended) => Refusal::Suspended,
+            Ok(Resolution::TooFast) => Refusal::TooFast,
             Err(error) => {
                 tracing::warn!(session = %self.id, kind = error.kind(), %error, "a recipient cannot be resolved");
                 Refusal::Unavailable

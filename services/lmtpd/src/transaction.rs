@@ -146,6 +146,7 @@ pub(crate) fn label(refusal: Refusal) -> &'static str {
         Refusal::OverQuota => "over_quota",
         Refusal::OverQuotaDeferred => "over_quota_deferred",
         Refusal::Suspended => "suspended",
+        Refusal::TooFast => "too_fast",
         Refusal::Busy => "busy",
         Refusal::Unavailable => "unavailable",
         Refusal::OutOfMemory => "out_of_memory",

@@ -4,6 +4,7 @@
 pub(crate) mod check;
 pub(crate) mod compact;
 pub(crate) mod deliver;
+pub(crate) mod erase;
 pub(crate) mod expire;
 pub(crate) mod hasten;
 pub(crate) mod import;

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::bodies::Bodies;
 use crate::catalog::jobs::{self, Progress};
-use crate::catalog::{expire, hasten, sweep};
+use crate::catalog::{erase, expire, hasten, sweep};
 use crate::mark::{Following, Marker};
 use crate::pace::Pace;
 use crate::{Error, StoreSettings};
@@ -238,6 +238,38 @@ impl Sweeper {
             }
         }
         Ok(())
+    }
+
+    /// Erases what was deleted, with all that lies beneath, once the retention has passed: mail goes to the purge as if its day had come,
+    /// and when that has taken it the account is gone. Answers accounts and domains that are gone.
+    pub async fn erase(&self, goes_on: impl Fn() -> bool) -> Result<(u64, u64), Error> {
+        let (mut accounts, mut after) = (0, (0, 0));
+        while goes_on() {
+            let page = erase::deleted(&self.pool, after, self.settings.batch).await?;
+            let Some(last) = page.last() else { break };
+            after = *last;
+            for key in page {
+                // What is left the next round does: the purge has to take the messages first.
+                let mut left = self.settings.batches_per_round;
+                while left > 0 && goes_on() {
+                    left -= 1;
+                    match erase::account(&self.pool, key, self.settings.batch).await? {
+                        erase::Erased::Some => {}
+                        erase::Erased::Nothing => break,
+                        erase::Erased::All => {
+                            accounts += 1;
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+        Ok((accounts, erase::domains(&self.pool, self.settings.batch).await?))
+    }
+
+    /// Tells, in the audit trail, of quotas that have become 80 % or 100 % full, or no longer are.
+    pub async fn tell_quota_levels(&self) -> Result<u64, Error> {
+        sweep::quota_levels(&self.pool).await
     }
 
     /// Sums what domains and tenants use. A late roll-up is only late: nothing else depends on it.

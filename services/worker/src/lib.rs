@@ -38,6 +38,8 @@ pub struct Config {
     pub usage_interval_seconds: u64,
     /// Seconds between rounds of expiring mail whose account's policy keeps it for so many days only.
     pub expire_interval_seconds: u64,
+    /// Seconds between rounds of erasing what was deleted and whose retention has passed.
+    pub erase_interval_seconds: u64,
     /// Seconds between marks: what was restored to a moment since the last one cannot be told from a fail-over.
     pub mark_interval_seconds: u64,
     /// Segments read whole and compared in a minute, those first that were not for longest; 0: none.
@@ -56,6 +58,7 @@ impl Default for Config {
             sweep_interval_seconds: 60,
             usage_interval_seconds: 10,
             expire_interval_seconds: 3_600,
+            erase_interval_seconds: 600,
             mark_interval_seconds: 60,
             verify_segments_per_minute: 60,
             compact_interval_seconds: 60,
@@ -72,6 +75,7 @@ pub async fn run(config: Config, hands: Hands, shutdown: Shutdown) {
     let sweeping = worker.every(Work::Sweep, config.sweep_interval_seconds);
     let summing = worker.every(Work::Usage, config.usage_interval_seconds);
     let expiring = worker.every(Work::Expire, config.expire_interval_seconds);
+    let erasing = worker.every(Work::Erase, config.erase_interval_seconds);
     let compacting = worker.every(Work::Compact, config.compact_interval_seconds);
     // Whether a pass is due the catalog says.
     let recounting = worker.every(Work::Reconcile, config.sweep_interval_seconds);
@@ -82,7 +86,7 @@ pub async fn run(config: Config, hands: Hands, shutdown: Shutdown) {
         }
     };
     tokio::select! {
-        _ = async { tokio::join!(sweeping, summing, expiring, compacting, recounting, marking, verifying) } => {}
+        _ = async { tokio::join!(sweeping, summing, expiring, erasing, compacting, recounting, marking, verifying) } => {}
         () = shutdown.deadline() => {}
     }
 }
@@ -106,6 +110,7 @@ enum Work {
     Sweep,
     Usage,
     Expire,
+    Erase,
     Mark,
     Verify,
     Compact,
@@ -118,6 +123,7 @@ impl Work {
             Self::Sweep => "sweep",
             Self::Usage => "usage",
             Self::Expire => "expire",
+            Self::Erase => "erase",
             Self::Mark => "mark",
             Self::Verify => "verify",
             Self::Compact => "compact",
@@ -144,7 +150,15 @@ impl Worker {
                 note(&sweeper.sweep().await?);
                 metrics::backlog(sweeper.backlog().await?);
             }
-            Work::Usage => sweeper.roll_up_usage().await?,
+            Work::Usage => {
+                sweeper.roll_up_usage().await?;
+                SWEPT.with_label_values(&["told_quota_levels"]).inc_by(sweeper.tell_quota_levels().await?);
+            }
+            Work::Erase => {
+                let (accounts, domains) = sweeper.erase(goes_on).await?;
+                SWEPT.with_label_values(&["erased_accounts"]).inc_by(accounts);
+                SWEPT.with_label_values(&["erased_domains"]).inc_by(domains);
+            }
             Work::Expire => note_expiry(&sweeper.expire(goes_on).await?),
             Work::Compact => metrics::compacted(&compactor.compact(goes_on).await?),
             Work::Reconcile => metrics::reconciled(&sweeper.reconcile(goes_on).await?),
@@ -265,7 +279,7 @@ mod tests {
         let compactor = Compactor::new(&parts, CompactSettings::default());
         let shutdown = Shutdown::new();
         let running = tokio::spawn(run(Config::default(), Hands { sweeper, compactor, check }, shutdown.clone()));
-        let done = ["usage", "sweep", "expire", "compact", "reconcile", "mark", "verify"]
+        let done = ["usage", "sweep", "expire", "erase", "compact", "reconcile", "mark", "verify"]
             .map(|kind| ROUNDS.with_label_values(&[kind, "ok"]));
         while done.iter().any(|rounds| rounds.get() == 0) {
             tokio::time::sleep(Duration::from_millis(10)).await;

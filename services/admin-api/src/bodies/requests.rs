@@ -5,7 +5,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    AccountPolicy, AccountQuota, DevicePolicy, DomainPolicy, RoleWord, ScopeWord, Status, TenantPolicy, TenantQuota,
+    AccountPolicy, AccountQuota, DevicePolicy, DomainPolicy, DomainQuota, RoleWord, ScopeWord, Status, TenantPolicy,
+    TenantQuota,
 };
 
 /// `POST /v1/tenants`.
@@ -59,6 +60,10 @@ pub struct DomainNew {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(examples("acme"), required = false)]
     pub tenant: Option<String>,
+    /// What it may use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub quota: Option<DomainQuota>,
     /// What it decided.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false)]
@@ -69,6 +74,9 @@ pub struct DomainNew {
 #[derive(Debug, Clone, Default, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DomainPatch {
+    /// Null: no limits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quota: Option<DomainQuota>,
     /// Null: as the tenant decides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<DomainPolicy>,

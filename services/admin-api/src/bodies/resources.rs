@@ -6,7 +6,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    AccountPolicy, AccountQuota, DevicePolicy, DomainPolicy, RoleWord, ScopeWord, Status, TenantPolicy, TenantQuota,
+    AccountPolicy, AccountQuota, DevicePolicy, DomainPolicy, DomainQuota, RoleWord, ScopeWord, Status, TenantPolicy,
+    TenantQuota,
 };
 
 /// A tenant.
@@ -25,6 +26,8 @@ pub struct TenantBody {
     policy: TenantPolicy,
     /// When it was made.
     created_at: DateTime<Utc>,
+    /// When it was deleted; null: it is not.
+    deleted_at: Option<DateTime<Utc>>,
 }
 
 /// A domain.
@@ -41,10 +44,14 @@ pub struct DomainBody {
     verified_at: Option<DateTime<Utc>>,
     /// What a DNS TXT record of the domain has to say to prove a claim.
     challenge: String,
+    /// What it may use.
+    quota: DomainQuota,
     /// What it decided.
     policy: DomainPolicy,
     /// When it was made.
     created_at: DateTime<Utc>,
+    /// When it was deleted; null: it is not.
+    deleted_at: Option<DateTime<Utc>>,
 }
 
 /// An account.
@@ -67,6 +74,8 @@ pub struct AccountBody {
     has_password: bool,
     /// When it was made.
     created_at: DateTime<Utc>,
+    /// When it was deleted; null: it is not.
+    deleted_at: Option<DateTime<Utc>>,
 }
 
 /// An app password.
@@ -187,17 +196,18 @@ pub struct SummedUsage {
 
 impl From<Tenant> for TenantBody {
     fn from(tenant: Tenant) -> Self {
-        let quota = tenant.quota;
         Self {
             slug: tenant.slug.to_string(),
             name: tenant.name,
             status: match tenant.status {
                 directory::TenantStatus::Active => Status::Active,
                 directory::TenantStatus::Suspended => Status::Suspended,
+                directory::TenantStatus::Deleted => Status::Deleted,
             },
-            quota: TenantQuota { octets: quota.octets, accounts: quota.accounts, domains: quota.domains },
+            quota: tenant.quota.into(),
             policy: tenant.policy.into(),
             created_at: tenant.created_at,
+            deleted_at: tenant.deleted_at,
         }
     }
 }
@@ -210,8 +220,10 @@ impl From<Domain> for DomainBody {
             verified: domain.verified_at.is_some(),
             verified_at: domain.verified_at,
             challenge: domain.challenge,
+            quota: domain.quota.into(),
             policy: domain.policy.into(),
             created_at: domain.created_at,
+            deleted_at: domain.deleted_at,
         }
     }
 }
@@ -225,11 +237,13 @@ impl From<Account> for AccountBody {
             status: match account.status {
                 directory::AccountStatus::Active => Status::Active,
                 directory::AccountStatus::Suspended => Status::Suspended,
+                directory::AccountStatus::Deleted => Status::Deleted,
             },
-            quota: AccountQuota { octets: account.quota.octets, messages: account.quota.messages },
+            quota: account.quota.into(),
             policy: account.policy.into(),
             has_password: account.has_password,
             created_at: account.created_at,
+            deleted_at: account.deleted_at,
         }
     }
 }

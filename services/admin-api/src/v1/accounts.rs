@@ -4,21 +4,25 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use directory::{AccountChange, AccountQuota, AccountStatus, NewAccount};
+use directory::{AccountChange, AccountFilter, AccountStatus, NewAccount};
 use mail_types::{Address, Secret};
 
 use crate::AppState;
 use crate::answer::{Done, list as page, segment, versioned};
-use crate::bodies::{AccountBody, AccountNew, AccountPatch, AccountUsage};
+use crate::bodies::{AccountBody, AccountNew, AccountPatch, AccountUsage, Status};
 use crate::caller::Caller;
-use crate::extract::{IfMatch, Params, Submitted, address};
-use crate::fields::{Fields, count, octets, parsed, text, word};
+use crate::extract::{Bodiless, IfMatch, Params, Submitted, address, one_of};
+use crate::fields::{Fields, parsed, text, word};
 use crate::once::once;
 use crate::openapi::{AccountList, PageParams, Problems};
 use crate::policies::{Of, policy_change};
 use crate::problem::Problem;
+use crate::quotas::{self, new_quota, quota_change};
 
 const STATUS: &[(&str, AccountStatus)] = &[("active", AccountStatus::Active), ("suspended", AccountStatus::Suspended)];
+
+const ALL_STATUS: &[(&str, AccountStatus)] =
+    &[("active", AccountStatus::Active), ("suspended", AccountStatus::Suspended), ("deleted", AccountStatus::Deleted)];
 
 /// Make an account.
 #[utoipa::path(post, path = "/v1/accounts", tag = "accounts", request_body = AccountNew,
@@ -42,25 +46,33 @@ pub(super) async fn create(
 fn read(mut fields: Fields) -> Result<NewAccount, Problem> {
     let address = fields.required("address", parsed(Address::parse));
     let password = fields.optional("password", text).map(Secret::from);
-    let quota = fields.nested("quota", AccountQuota::default(), |quota| AccountQuota {
-        octets: quota.optional("octets", octets),
-        messages: quota.optional("messages", count),
-    });
+    let quota = new_quota(&mut fields, quotas::Of::Account);
     fields.done(address.map(|address| NewAccount { address, password, quota }))
 }
 
 /// List accounts, by domain and local part.
+///
+/// With `prefix` and without `domain`: those of a tenant, by local part and domain. Deleted ones (`status=deleted`), which can be
+/// restored, in the order they were made.
 #[utoipa::path(get, path = "/v1/accounts", tag = "accounts",
     params(PageParams, ("tenant" = Option<String>, Query, description = "Of this tenant only"),
-        ("domain" = Option<String>, Query, description = "In this domain only")),
+        ("domain" = Option<String>, Query, description = "In this domain only"),
+        ("prefix" = Option<String>, Query, description = "Whose local part begins so"),
+        ("status" = Option<Status>, Query, description = "With this status; default: all but the deleted ones")),
     responses((status = 200, body = AccountList), Problems))]
 pub(super) async fn list(
     State(state): State<AppState>,
     Caller(caller): Caller,
     mut params: Params,
 ) -> Result<Response, Problem> {
-    let (request, tenant, domain) = (params.page()?, params.tenant()?, params.domain()?);
-    let accounts = state.directory.accounts(&caller, tenant.as_ref(), domain.as_ref(), &request).await?;
+    let request = params.page()?;
+    let filter = AccountFilter {
+        tenant: params.tenant()?,
+        domain: params.domain()?,
+        prefix: params.prefix()?.map(|prefix| prefix.to_lowercase()),
+        status: params.parsed("status", one_of(ALL_STATUS))?,
+    };
+    let accounts = state.directory.accounts(&caller, &filter, &request).await?;
     Ok(page(accounts.map(AccountBody::from)).into_response())
 }
 
@@ -90,11 +102,9 @@ pub(super) async fn change(
     Submitted { mut fields, .. }: Submitted,
 ) -> Result<Response, Problem> {
     let status = fields.replace("status", word(STATUS));
-    let (octets, messages) = fields.nested("quota", (Some(None), Some(None)), |quota| {
-        (quota.change("octets", octets), quota.change("messages", count))
-    });
+    let quota = quota_change(&mut fields, quotas::Of::Account);
     let policy = policy_change(&mut fields, Of::Account);
-    let change = fields.done(Some(AccountChange { status, octets, messages, policy }))?;
+    let change = fields.done(Some(AccountChange { status, quota, policy }))?;
     let account = state.directory.change_account(&caller, &address(&path)?, change, &precondition).await?;
     let version = account.version;
     Ok(versioned(AccountBody::from(account), version))
@@ -102,19 +112,43 @@ pub(super) async fn change(
 
 /// Delete an account.
 ///
-/// Its address is free at once, its credentials are revoked, its mail stays until the retention has passed. Refused while an
-/// alias leads to it.
+/// It has no login and gets no mail, and its address is free at once. Refused (`in-use`) while an alias leads to it, unless `cascade`
+/// says that the alias shall lead there no more. It can be restored until the retention has passed; then it is erased.
 #[utoipa::path(delete, path = "/v1/accounts/{address}", tag = "accounts",
-    params(("address" = String, Path), ("If-Match" = Option<String>, Header)),
+    params(("address" = String, Path), ("cascade" = Option<bool>, Query, description = "Even if aliases lead to it"),
+        ("If-Match" = Option<String>, Header)),
     responses((status = 204, description = "Deleted"), Problems))]
 pub(super) async fn delete(
     State(state): State<AppState>,
     Caller(caller): Caller,
     Path(path): Path<String>,
+    mut params: Params,
     IfMatch(precondition): IfMatch,
 ) -> Result<StatusCode, Problem> {
-    state.directory.delete_account(&caller, &address(&path)?, &precondition).await?;
+    let cascade = params.cascade()?;
+    state.directory.delete_account(&caller, &address(&path)?, cascade, &precondition).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Restore a deleted account.
+///
+/// The one of this address that was deleted last, with its credentials, its mail and the aliases that led to it. Refused while
+/// the address is taken.
+#[utoipa::path(post, path = "/v1/accounts/{address}/restore", tag = "accounts", params(("address" = String, Path)),
+    responses((status = 200, body = AccountBody, headers(("ETag"))), Problems))]
+pub(super) async fn restore(
+    State(state): State<AppState>,
+    Caller(caller): Caller,
+    Path(path): Path<String>,
+    Bodiless(repeatable): Bodiless,
+) -> Result<Response, Problem> {
+    let (directory, by, address) = (state.directory.clone(), caller.clone(), address(&path)?);
+    once(&state, &caller, repeatable, async move {
+        let account = directory.restore_account(&by, &address).await?;
+        let version = account.version;
+        Ok(Done::ok(AccountBody::from(account))?.version(version))
+    })
+    .await
 }
 
 /// Read what an account uses.

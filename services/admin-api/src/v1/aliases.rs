@@ -40,7 +40,8 @@ pub(super) async fn create(
 /// List aliases, by domain and local part.
 #[utoipa::path(get, path = "/v1/aliases", tag = "aliases",
     params(PageParams, ("tenant" = Option<String>, Query, description = "Of this tenant only"),
-        ("domain" = Option<String>, Query, description = "In this domain only")),
+        ("domain" = Option<String>, Query, description = "In this domain only"),
+        ("prefix" = Option<String>, Query, description = "With domain: whose local part begins so")),
     responses((status = 200, body = AliasList), Problems))]
 pub(super) async fn list(
     State(state): State<AppState>,
@@ -48,7 +49,9 @@ pub(super) async fn list(
     mut params: Params,
 ) -> Result<Response, Problem> {
     let (request, tenant, domain) = (params.page()?, params.tenant()?, params.domain()?);
-    let aliases = state.directory.aliases(&caller, tenant.as_ref(), domain.as_ref(), &request).await?;
+    let prefix = params.prefix()?.map(|prefix| prefix.to_lowercase());
+    let aliases =
+        state.directory.aliases(&caller, tenant.as_ref(), domain.as_ref(), prefix.as_deref(), &request).await?;
     Ok(page(aliases.map(AliasBody::from)).into_response())
 }
 

@@ -4,19 +4,20 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use directory::{DomainChange, NewDomain};
+use directory::{DomainChange, DomainFilter, NewDomain};
 use mail_types::{DomainName, TenantSlug};
 
 use crate::AppState;
 use crate::answer::{Done, list as page, segment, versioned};
-use crate::bodies::{DomainBody, DomainNew, DomainPatch, DomainVerify, SummedUsage};
+use crate::bodies::{DomainBody, DomainNew, DomainPatch, DomainVerify, Existence, SummedUsage};
 use crate::caller::Caller;
-use crate::extract::{IfMatch, Params, Submitted, domain_name};
+use crate::extract::{BOOLEAN, Bodiless, IfMatch, Params, Submitted, domain_name, one_of};
 use crate::fields::{Fields, boolean, parsed};
 use crate::once::once;
 use crate::openapi::{DomainList, PageParams, Problems};
 use crate::policies::{Of, new_policy, policy_change};
 use crate::problem::Problem;
+use crate::quotas::{self, new_quota, quota_change};
 
 /// Make a domain.
 ///
@@ -43,21 +44,31 @@ pub(super) async fn create(
 fn read(mut fields: Fields) -> Result<NewDomain, Problem> {
     let name = fields.required("name", parsed(DomainName::parse));
     let tenant = fields.optional("tenant", parsed(TenantSlug::parse));
+    let quota = new_quota(&mut fields, quotas::Of::Domain);
     let policy = new_policy(&mut fields, Of::Domain);
-    fields.done(name.map(|name| NewDomain { name, tenant, policy }))
+    fields.done(name.map(|name| NewDomain { name, tenant, policy, quota }))
 }
 
 /// List domains, by tenant and name.
 #[utoipa::path(get, path = "/v1/domains", tag = "domains",
-    params(PageParams, ("tenant" = Option<String>, Query, description = "Of this tenant only")),
+    params(PageParams, ("tenant" = Option<String>, Query, description = "Of this tenant only"),
+        ("prefix" = Option<String>, Query, description = "Whose name begins so"),
+        ("verified" = Option<bool>, Query, description = "Those that have their name, or have not"),
+        ("status" = Option<Existence>, Query, description = "Default: those that are not deleted")),
     responses((status = 200, body = DomainList), Problems))]
 pub(super) async fn list(
     State(state): State<AppState>,
     Caller(caller): Caller,
     mut params: Params,
 ) -> Result<Response, Problem> {
-    let (request, tenant) = (params.page()?, params.tenant()?);
-    let domains = state.directory.domains(&caller, tenant.as_ref(), &request).await?;
+    let request = params.page()?;
+    let filter = DomainFilter {
+        tenant: params.tenant()?,
+        prefix: params.prefix()?.map(|prefix| prefix.to_lowercase()),
+        verified: params.parsed("verified", one_of(BOOLEAN))?,
+        deleted: params.parsed("status", one_of(&[("active", false), ("deleted", true)]))?.unwrap_or_default(),
+    };
+    let domains = state.directory.domains(&caller, &filter, &request).await?;
     Ok(page(domains.map(DomainBody::from)).into_response())
 }
 
@@ -77,7 +88,7 @@ pub(super) async fn get(
     Ok(versioned(DomainBody::from(domain), version))
 }
 
-/// Change a domain's policy.
+/// Change a domain: quota, policy.
 #[utoipa::path(patch, path = "/v1/domains/{name}", tag = "domains",
     params(("name" = String, Path), ("tenant" = Option<String>, Query, description = "Whose, where several claim the name"),
         ("If-Match" = Option<String>, Header)),
@@ -92,20 +103,22 @@ pub(super) async fn change(
     Submitted { mut fields, .. }: Submitted,
 ) -> Result<Response, Problem> {
     let tenant = params.tenant()?;
+    let quota = quota_change(&mut fields, quotas::Of::Domain);
     let policy = policy_change(&mut fields, Of::Domain);
-    let change = fields.done(Some(DomainChange { policy }))?;
+    let change = fields.done(Some(DomainChange { policy, quota }))?;
     let name = domain_name(&name)?;
     let domain = state.directory.change_domain(&caller, &name, tenant.as_ref(), change, &precondition).await?;
     let version = domain.version;
     Ok(versioned(DomainBody::from(domain), version))
 }
 
-/// Delete a domain in which nothing is left.
+/// Delete a domain.
 ///
-/// Refused while it has accounts (deleted ones that can be restored included) or aliases.
+/// One that has accounts or aliases is refused (`in-use`) unless `cascade` says to delete them too: then its name is free, nothing in it
+/// is reached any more, and all of it can be restored until the retention has passed; then it is erased.
 #[utoipa::path(delete, path = "/v1/domains/{name}", tag = "domains",
     params(("name" = String, Path), ("tenant" = Option<String>, Query, description = "Whose, where several claim the name"),
-        ("If-Match" = Option<String>, Header)),
+        ("cascade" = Option<bool>, Query, description = "With what lies in it"), ("If-Match" = Option<String>, Header)),
     responses((status = 204, description = "Deleted"), Problems))]
 pub(super) async fn delete(
     State(state): State<AppState>,
@@ -114,9 +127,32 @@ pub(super) async fn delete(
     mut params: Params,
     IfMatch(precondition): IfMatch,
 ) -> Result<StatusCode, Problem> {
-    let tenant = params.tenant()?;
-    state.directory.delete_domain(&caller, &domain_name(&name)?, tenant.as_ref(), &precondition).await?;
+    let (tenant, cascade) = (params.tenant()?, params.cascade()?);
+    state.directory.delete_domain(&caller, &domain_name(&name)?, tenant.as_ref(), cascade, &precondition).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Restore a deleted domain with all that lies in it.
+///
+/// Refused while another tenant has its name.
+#[utoipa::path(post, path = "/v1/domains/{name}/restore", tag = "domains",
+    params(("name" = String, Path), ("tenant" = Option<String>, Query, description = "Whose, where several had the name")),
+    responses((status = 200, body = DomainBody, headers(("ETag"))), Problems))]
+pub(super) async fn restore(
+    State(state): State<AppState>,
+    Caller(caller): Caller,
+    Path(name): Path<String>,
+    mut params: Params,
+    Bodiless(repeatable): Bodiless,
+) -> Result<Response, Problem> {
+    let (directory, by, name, tenant) =
+        (state.directory.clone(), caller.clone(), domain_name(&name)?, params.tenant()?);
+    once(&state, &caller, repeatable, async move {
+        let domain = directory.restore_domain(&by, &name, tenant.as_ref()).await?;
+        let version = domain.version;
+        Ok(Done::ok(DomainBody::from(domain))?.version(version))
+    })
+    .await
 }
 
 /// Verify a claimed domain: a platform administrator vouches for it.

@@ -4,21 +4,25 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use directory::{NewTenant, TenantChange, TenantQuota, TenantStatus};
+use directory::{NewTenant, TenantChange, TenantFilter, TenantStatus};
 use mail_types::TenantSlug;
 
 use crate::AppState;
 use crate::answer::{Done, list as page, segment, versioned};
-use crate::bodies::{SummedUsage, TenantBody, TenantNew, TenantPatch};
+use crate::bodies::{Status, SummedUsage, TenantBody, TenantNew, TenantPatch};
 use crate::caller::Caller;
-use crate::extract::{IfMatch, Params, Submitted, slug};
-use crate::fields::{Fields, count, octets, parsed, text, word};
+use crate::extract::{Bodiless, IfMatch, Params, Submitted, one_of, slug};
+use crate::fields::{Fields, parsed, text, word};
 use crate::once::once;
 use crate::openapi::{PageParams, Problems, TenantList};
 use crate::policies::{Of, new_policy, policy_change};
 use crate::problem::Problem;
+use crate::quotas::{self, new_quota, quota_change};
 
 const STATUS: &[(&str, TenantStatus)] = &[("active", TenantStatus::Active), ("suspended", TenantStatus::Suspended)];
+
+const ALL_STATUS: &[(&str, TenantStatus)] =
+    &[("active", TenantStatus::Active), ("suspended", TenantStatus::Suspended), ("deleted", TenantStatus::Deleted)];
 
 /// Make a tenant.
 ///
@@ -44,11 +48,7 @@ pub(super) async fn create(
 fn read(mut fields: Fields) -> Result<NewTenant, Problem> {
     let slug = fields.required("slug", parsed(TenantSlug::parse));
     let name = fields.required("name", text);
-    let quota = fields.nested("quota", TenantQuota::default(), |quota| TenantQuota {
-        octets: quota.optional("octets", octets),
-        accounts: quota.optional("accounts", count),
-        domains: quota.optional("domains", count),
-    });
+    let quota = new_quota(&mut fields, quotas::Of::Tenant);
     let policy = new_policy(&mut fields, Of::Tenant);
     fields.done(slug.zip(name).map(|(slug, name)| NewTenant { slug, name, quota, policy }))
 }
@@ -56,7 +56,9 @@ fn read(mut fields: Fields) -> Result<NewTenant, Problem> {
 /// List tenants, by slug.
 ///
 /// A tenant's own key sees its tenant only.
-#[utoipa::path(get, path = "/v1/tenants", tag = "tenants", params(PageParams),
+#[utoipa::path(get, path = "/v1/tenants", tag = "tenants",
+    params(PageParams, ("prefix" = Option<String>, Query, description = "Whose slug begins so"),
+        ("status" = Option<Status>, Query, description = "With this status; default: all but the deleted ones")),
     responses((status = 200, body = TenantList), Problems))]
 pub(super) async fn list(
     State(state): State<AppState>,
@@ -64,7 +66,8 @@ pub(super) async fn list(
     mut params: Params,
 ) -> Result<Response, Problem> {
     let request = params.page()?;
-    let tenants = state.directory.tenants(&caller, &request).await?;
+    let filter = TenantFilter { prefix: params.prefix()?, status: params.parsed("status", one_of(ALL_STATUS))? };
+    let tenants = state.directory.tenants(&caller, &filter, &request).await?;
     Ok(page(tenants.map(TenantBody::from)).into_response())
 }
 
@@ -97,31 +100,53 @@ pub(super) async fn change(
 ) -> Result<Response, Problem> {
     let name = fields.replace("name", text);
     let status = fields.replace("status", word(STATUS));
-    let (octets, accounts, domains) = fields.nested("quota", (Some(None), Some(None), Some(None)), |quota| {
-        (quota.change("octets", octets), quota.change("accounts", count), quota.change("domains", count))
-    });
+    let quota = quota_change(&mut fields, quotas::Of::Tenant);
     let policy = policy_change(&mut fields, Of::Tenant);
-    let change = TenantChange { name, status, octets, accounts, domains, policy };
+    let change = TenantChange { name, status, quota, policy };
     let change = fields.done(Some(change))?;
     let tenant = state.directory.change_tenant(&caller, &slug(&path)?, change, &precondition).await?;
     let version = tenant.version;
     Ok(versioned(TenantBody::from(tenant), version))
 }
 
-/// Delete a tenant that has no domain.
+/// Delete a tenant.
 ///
-/// Platform administrators only. Its keys stop working.
+/// Platform administrators only. One that has domains is refused (`in-use`) unless `cascade` says to delete what lies beneath too: its
+/// domains give their names free, its keys stop working. All can be restored until the retention has passed; then it is erased.
 #[utoipa::path(delete, path = "/v1/tenants/{slug}", tag = "tenants",
-    params(("slug" = String, Path), ("If-Match" = Option<String>, Header)),
+    params(("slug" = String, Path), ("cascade" = Option<bool>, Query, description = "With what depends on it"),
+        ("If-Match" = Option<String>, Header)),
     responses((status = 204, description = "Deleted"), Problems))]
 pub(super) async fn delete(
     State(state): State<AppState>,
     Caller(caller): Caller,
     Path(path): Path<String>,
+    mut params: Params,
     IfMatch(precondition): IfMatch,
 ) -> Result<StatusCode, Problem> {
-    state.directory.delete_tenant(&caller, &slug(&path)?, &precondition).await?;
+    let cascade = params.cascade()?;
+    state.directory.delete_tenant(&caller, &slug(&path)?, cascade, &precondition).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Restore a deleted tenant.
+///
+/// Platform administrators only. With the domains that were deleted with it, but those whose name another tenant has meanwhile.
+#[utoipa::path(post, path = "/v1/tenants/{slug}/restore", tag = "tenants", params(("slug" = String, Path)),
+    responses((status = 200, body = TenantBody, headers(("ETag"))), Problems))]
+pub(super) async fn restore(
+    State(state): State<AppState>,
+    Caller(caller): Caller,
+    Path(path): Path<String>,
+    Bodiless(repeatable): Bodiless,
+) -> Result<Response, Problem> {
+    let (directory, by, slug) = (state.directory.clone(), caller.clone(), slug(&path)?);
+    once(&state, &caller, repeatable, async move {
+        let tenant = directory.restore_tenant(&by, &slug).await?;
+        let version = tenant.version;
+        Ok(Done::ok(TenantBody::from(tenant))?.version(version))
+    })
+    .await
 }
 
 /// Read what a tenant uses.

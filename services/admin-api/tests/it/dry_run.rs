@@ -7,7 +7,7 @@ use crate::support::World;
 /// What a change answers and records, tried first and then done, must be the same but for what is made anew each time.
 async fn tried_then_done(world: &World, method: &str, path: &str, body: Value) {
     let before = world.fingerprint().await;
-    let tried = world.call(&world.platform, method, &format!("{path}?dry_run=true"), body.clone()).await;
+    let tried = world.call(&world.platform, method, &trial_of(path), body.clone()).await;
     assert_eq!(tried.status, 200, "{method} {path}: {}", tried.text);
     assert_eq!(tried.header("dry-run"), "true");
     assert_eq!(world.fingerprint().await, before, "{method} {path}: something was done");
@@ -21,11 +21,25 @@ async fn tried_then_done(world: &World, method: &str, path: &str, body: Value) {
     assert!(method == "GET" || world.fingerprint().await != before, "{method} {path}: nothing was done");
 }
 
+fn trial_of(path: &str) -> String {
+    format!("{path}{}dry_run=true", if path.contains('?') { '&' } else { '?' })
+}
+
 /// The value without numbers and moments that are new each time.
 fn lasting(value: Value) -> Value {
     match value {
         Value::Object(object) => {
-            let new = ["id", "secret", "created_at", "verified_at", "challenge", "unique_id", "received_at", "etag"];
+            let new = [
+                "id",
+                "secret",
+                "created_at",
+                "verified_at",
+                "challenge",
+                "unique_id",
+                "received_at",
+                "etag",
+                "deleted_at",
+            ];
             let rest = object.into_iter().filter(|(name, _)| !new.contains(&name.as_str()));
             Value::Object(rest.map(|(name, value)| (name, lasting(value))).collect())
         }
@@ -54,6 +68,11 @@ async fn what_is_tried_is_what_is_done() {
         ("POST", "/v1/api-keys", json!({"name": "ci", "tenant": "acme", "role": "auditor"})),
         ("DELETE", "/v1/aliases/info@acme.test", Value::Null),
         ("DELETE", "/v1/accounts/bob@acme.test", Value::Null),
+        ("POST", "/v1/accounts/bob@acme.test/restore", Value::Null),
+        ("DELETE", "/v1/domains/acme.test?cascade=true", Value::Null),
+        ("POST", "/v1/domains/acme.test/restore", Value::Null),
+        ("DELETE", "/v1/tenants/acme?cascade=true", Value::Null),
+        ("POST", "/v1/tenants/acme/restore", Value::Null),
     ] {
         tried_then_done(&world, method, path, body).await;
     }

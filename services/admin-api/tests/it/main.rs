@@ -6,6 +6,7 @@
     reason = "helpers of tests: what is not there fails the test"
 )]
 
+mod deletion;
 mod documents;
 mod dry_run;
 mod idempotency;

@@ -181,6 +181,50 @@ impl World {
         .unwrap()
     }
 
+    /// What the worker works with.
+    pub(crate) async fn sweeper(&self) -> mailstore::Sweeper {
+        let pool = self.database.pool(DbRole::Worker).await;
+        let store = Arc::new(object_store::memory::InMemory::new());
+        mailstore::Sweeper::new(pool, store, &mailstore::StoreSettings::default(), mailstore::SweepSettings::default())
+    }
+
+    /// Lets the days pass that what was deleted is kept.
+    pub(crate) async fn let_retention_pass(&self) {
+        let pool = self.database.pool(DbRole::Owner).await;
+        for table in ["accounts", "domains", "tenants"] {
+            let sql = format!(
+                "UPDATE restante.{table} SET deleted_at = deleted_at - interval '8 days' WHERE deleted_at IS NOT NULL"
+            );
+            sqlx::query(AssertSqlSafe(sql)).execute(&pool).await.unwrap();
+        }
+    }
+
+    /// Takes away the account that was deleted last.
+    pub(crate) async fn erase_by_hand(&self, address: &str) {
+        let pool = self.database.pool(DbRole::Owner).await;
+        let (local, _) = address.split_once('@').unwrap();
+        let last = "(SELECT account_id FROM restante.accounts WHERE local_part = $1 AND status = 3 ORDER BY deleted_at DESC LIMIT 1)";
+        for table in ["maildrops", "accounts"] {
+            let sql = format!("DELETE FROM restante.{table} WHERE account_id = {last}");
+            sqlx::query(AssertSqlSafe(sql)).bind(local).execute(&pool).await.unwrap();
+        }
+    }
+
+    /// Rows of tables that name an account, but for what happened.
+    pub(crate) async fn rows_of_accounts(&self) -> i64 {
+        let pool = self.database.pool(DbRole::Owner).await;
+        let tables = "SELECT c.oid::regclass::text FROM pg_attribute x JOIN pg_class c ON c.oid = x.attrelid
+                       WHERE x.attname = 'account_id' AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+                         AND c.relnamespace = 'restante'::regnamespace AND c.relname <> 'sessions'";
+        let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&pool).await.unwrap();
+        let mut rows = 0;
+        for table in tables {
+            let count = format!("SELECT count(*) FROM {table} WHERE account_id IS NOT NULL");
+            rows += sqlx::query_scalar::<_, i64>(AssertSqlSafe(count)).fetch_one(&pool).await.unwrap();
+        }
+        rows
+    }
+
     /// Posts a small message to an account.
     pub(crate) async fn post_message(&self, key: &str, account: &str, query: &str) -> Answer {
         let request = Request::builder()

@@ -1,8 +1,8 @@
 //! The administrators' calls: refusals, limits, versions, the audit trail, keys.
 
 use directory::{
-    AccountQuota, Claim, Error, KeptResponse, NewAccount, NewApiKey, NewDomain, NewTenant, PageRequest, Policy,
-    Precondition, Role, TenantChange, TenantQuota, bootstrap_admin_token, new_api_token,
+    AccountFilter, Claim, Error, KeptResponse, NewAccount, NewApiKey, NewDomain, NewTenant, PageRequest, Policy,
+    Precondition, Quota, QuotaChange, Role, TenantChange, bootstrap_admin_token, new_api_token,
 };
 use mail_types::{Secret, SystemRandom};
 use runtime::database::DbRole;
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::support::{World, address, domain, of, platform, slug};
 
 fn new_tenant(text: &str) -> NewTenant {
-    NewTenant { slug: slug(text), name: text.to_owned(), quota: TenantQuota::default(), policy: Policy::default() }
+    NewTenant { slug: slug(text), name: text.to_owned(), quota: Quota::default(), policy: Policy::default() }
 }
 
 #[tokio::test]
@@ -21,13 +21,17 @@ async fn natural_keys_are_given_out_once() {
     let globex = world.tenant("globex").await;
     let again = world.admin.create_tenant(&platform(), new_tenant("acme")).await;
     assert!(matches!(again, Err(Error::Duplicate(_))));
-    let taken =
-        NewDomain { name: domain("acme.test"), tenant: Some(globex.slug), policy: directory::Policy::default() };
+    let taken = NewDomain {
+        name: domain("acme.test"),
+        tenant: Some(globex.slug),
+        policy: directory::Policy::default(),
+        quota: directory::Quota::default(),
+    };
     assert!(matches!(world.admin.create_domain(&platform(), taken).await, Err(Error::Duplicate(_))));
     world.account("alice@acme.test", None).await;
     world.alias("info@acme.test", &["alice@acme.test"]).await;
     for name in ["alice@acme.test", "ALICE@acme.test", "info@acme.test"] {
-        let new = NewAccount { address: address(name), password: None, quota: AccountQuota::default() };
+        let new = NewAccount { address: address(name), password: None, quota: Quota::default() };
         assert!(matches!(world.admin.create_account(&platform(), new).await, Err(Error::Duplicate(_))), "{name}");
     }
 }
@@ -36,12 +40,20 @@ async fn natural_keys_are_given_out_once() {
 async fn limits_of_a_tenant_hold() {
     let world = World::new().await;
     let acme = world.tenant("acme").await;
-    let change = TenantChange { accounts: Some(Some(1)), domains: Some(Some(1)), ..TenantChange::default() };
+    let change = TenantChange {
+        quota: QuotaChange { accounts: Some(Some(1)), domains: Some(Some(1)), ..QuotaChange::default() },
+        ..TenantChange::default()
+    };
     world.admin.change_tenant(&platform(), &acme.slug, change, &Precondition::None).await.unwrap();
     world.account("alice@acme.test", None).await;
-    let new = NewAccount { address: address("bob@acme.test"), password: None, quota: AccountQuota::default() };
+    let new = NewAccount { address: address("bob@acme.test"), password: None, quota: Quota::default() };
     assert!(matches!(world.admin.create_account(&platform(), new).await, Err(Error::LimitReached(_))));
-    let new = NewDomain { name: domain("second.test"), tenant: None, policy: directory::Policy::default() };
+    let new = NewDomain {
+        name: domain("second.test"),
+        tenant: None,
+        policy: directory::Policy::default(),
+        quota: directory::Quota::default(),
+    };
     assert!(matches!(world.admin.create_domain(&of(acme.id), new).await, Err(Error::LimitReached(_))));
 }
 
@@ -66,21 +78,21 @@ async fn what_others_depend_on_is_not_deleted() {
     world.alias("info@acme.test", &["alice@acme.test"]).await;
     let any = Precondition::None;
     let alice = address("alice@acme.test");
-    assert!(matches!(world.admin.delete_tenant(&platform(), &acme.slug, &any).await, Err(Error::InUse(_))));
+    assert!(matches!(world.admin.delete_tenant(&platform(), &acme.slug, false, &any).await, Err(Error::InUse(_))));
     assert!(matches!(
-        world.admin.delete_domain(&platform(), &domain("acme.test"), None, &any).await,
+        world.admin.delete_domain(&platform(), &domain("acme.test"), None, false, &any).await,
         Err(Error::InUse(_))
     ));
-    assert!(matches!(world.admin.delete_account(&platform(), &alice, &any).await, Err(Error::InUse(_))));
+    assert!(matches!(world.admin.delete_account(&platform(), &alice, false, &any).await, Err(Error::InUse(_))));
     let info = directory::AliasAddress::parse("info@acme.test").unwrap();
     world.admin.delete_alias(&platform(), &info, &any).await.unwrap();
-    world.admin.delete_account(&platform(), &alice, &any).await.unwrap();
+    world.admin.delete_account(&platform(), &alice, false, &any).await.unwrap();
     assert!(matches!(world.admin.account(&platform(), &alice).await, Err(Error::NotFound)));
 
     world.domain(&acme, "empty.test").await;
-    world.admin.delete_domain(&platform(), &domain("empty.test"), None, &any).await.unwrap();
+    world.admin.delete_domain(&platform(), &domain("empty.test"), None, false, &any).await.unwrap();
     let globex = world.admin.create_tenant(&platform(), new_tenant("globex")).await.unwrap();
-    world.admin.delete_tenant(&platform(), &globex.slug, &any).await.unwrap();
+    world.admin.delete_tenant(&platform(), &globex.slug, false, &any).await.unwrap();
     assert!(matches!(world.admin.tenant(&platform(), &globex.slug).await, Err(Error::NotFound)));
 }
 
@@ -99,7 +111,7 @@ async fn lists_come_in_pages_and_narrow_to_a_tenant_or_a_domain() {
     let mut page = PageRequest { limit: 2, cursor: None };
     let mut seen = Vec::new();
     loop {
-        let got = world.admin.accounts(&platform(), None, None, &page).await.unwrap();
+        let got = world.admin.accounts(&platform(), &AccountFilter::default(), &page).await.unwrap();
         assert!(got.items.len() <= 2);
         seen.extend(got.items.iter().map(|account| account.address.to_string()));
         let Some(cursor) = got.next_cursor else { break };
@@ -110,7 +122,11 @@ async fn lists_come_in_pages_and_narrow_to_a_tenant_or_a_domain() {
     let all = PageRequest::default();
     let list = async |tenant: Option<&str>, name: Option<&str>| {
         let (tenant, name) = (tenant.map(slug), name.map(domain));
-        let got = world.admin.accounts(&platform(), tenant.as_ref(), name.as_ref(), &all).await.unwrap();
+        let got = world
+            .admin
+            .accounts(&platform(), &AccountFilter { tenant, domain: name, ..AccountFilter::default() }, &all)
+            .await
+            .unwrap();
         got.items.iter().map(|account| account.address.to_string()).collect::<Vec<_>>()
     };
     assert_eq!(list(Some("globex"), None).await, ["d@globex.test"]);
@@ -118,7 +134,7 @@ async fn lists_come_in_pages_and_narrow_to_a_tenant_or_a_domain() {
     assert_eq!(list(Some("globex"), Some("second.test")).await, [""; 0]);
     assert_eq!(list(Some("nobody"), None).await, [""; 0]);
     let second = domain("second.test");
-    let aliases = world.admin.aliases(&platform(), None, Some(&second), &all).await.unwrap();
+    let aliases = world.admin.aliases(&platform(), None, Some(&second), None, &all).await.unwrap();
     let aliases: Vec<_> = aliases.items.iter().map(|alias| alias.address.to_string()).collect();
     assert_eq!(aliases, ["*@second.test", "x@second.test"]);
 }

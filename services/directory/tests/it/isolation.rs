@@ -133,25 +133,31 @@ async fn a_tenants_caller_finds_nothing_of_another() {
         assert!(matches!(result, Err(Error::NotFound)), "{result:?}");
     }
     not_found(admin.tenant(&gus, &slug("acme")).await);
-    not_found(admin.delete_tenant(&gus, &slug("acme"), &any).await);
+    not_found(admin.delete_tenant(&gus, &slug("acme"), false, &any).await);
     not_found(admin.domain(&gus, &domain("acme.test"), None).await);
     not_found(admin.domain(&gus, &domain("acme.test"), Some(&slug("acme"))).await);
-    not_found(admin.delete_domain(&gus, &domain("acme.test"), None, &any).await);
+    not_found(admin.delete_domain(&gus, &domain("acme.test"), None, false, &any).await);
     not_found(admin.account(&gus, &alice).await);
-    not_found(admin.delete_account(&gus, &alice, &any).await);
+    not_found(admin.delete_account(&gus, &alice, false, &any).await);
     not_found(admin.account_usage(&gus, &alice).await);
     not_found(admin.app_passwords(&gus, &alice).await);
     not_found(admin.alias(&gus, &info).await);
     not_found(admin.delete_alias(&gus, &info, &any).await);
 
     // A claim of another tenant's domain occupies nothing, and leads to nothing of the other's.
-    let claim = directory::NewDomain { name: domain("acme.test"), tenant: None, policy: directory::Policy::default() };
+    let claim = directory::NewDomain {
+        name: domain("acme.test"),
+        tenant: None,
+        policy: directory::Policy::default(),
+        quota: directory::Quota::default(),
+    };
     admin.create_domain(&gus, claim).await.unwrap();
     not_found(admin.account(&gus, &alice).await);
     let vouched =
         admin.vouch_for_domain(&crate::support::platform(), &domain("acme.test"), Some(&slug("globex")), &any).await;
     assert!(matches!(vouched, Err(Error::Duplicate(_))));
-    assert_eq!(admin.tenants(&gus, &all).await.unwrap().items.len(), 1);
-    assert_eq!(admin.accounts(&gus, None, None, &all).await.unwrap().items.len(), 1);
-    assert_eq!(admin.accounts(&gus, Some(&slug("acme")), None, &all).await.unwrap().items.len(), 0);
+    assert_eq!(admin.tenants(&gus, &directory::TenantFilter::default(), &all).await.unwrap().items.len(), 1);
+    assert_eq!(admin.accounts(&gus, &directory::AccountFilter::default(), &all).await.unwrap().items.len(), 1);
+    let acmes = directory::AccountFilter { tenant: Some(slug("acme")), ..directory::AccountFilter::default() };
+    assert_eq!(admin.accounts(&gus, &acmes, &all).await.unwrap().items.len(), 0);
 }

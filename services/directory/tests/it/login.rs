@@ -144,7 +144,7 @@ async fn a_deleted_accounts_credentials_open_nothing_and_its_address_is_free() {
     let world = World::new().await;
     world.tenant("acme").await;
     let first = world.account("alice@acme.test", Some("correct horse")).await;
-    world.admin.delete_account(&platform(), &address("alice@acme.test"), &Precondition::None).await.unwrap();
+    world.admin.delete_account(&platform(), &address("alice@acme.test"), false, &Precondition::None).await.unwrap();
     let pop3 = world.under(DbRole::Pop3).await;
     let outcome = pop3.login("alice@acme.test", &Secret::from("correct horse"), None).await.unwrap();
     assert_eq!(outcome, refused(Refusal::WrongCredentials));

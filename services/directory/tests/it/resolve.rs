@@ -1,7 +1,7 @@
 //! Recipients under the role lmtp, which can do nothing else.
 
 use directory::{
-    AccountChange, AccountStatus, DomainChange, OverQuota, PolicyChange, Precondition, Resolution, Target,
+    AccountChange, AccountStatus, DomainChange, OverQuota, PolicyChange, Precondition, QuotaChange, Resolution, Target,
     TenantChange, TenantStatus,
 };
 use runtime::database::DbRole;
@@ -34,7 +34,10 @@ async fn a_full_maildrop_is_refused_or_deferred_as_the_policy_says() {
     let world = World::new().await;
     world.tenant("acme").await;
     world.account("alice@acme.test", None).await;
-    let change = AccountChange { octets: Some(Some(1000)), ..AccountChange::default() };
+    let change = AccountChange {
+        quota: QuotaChange { octets: Some(Some(1000)), ..QuotaChange::default() },
+        ..AccountChange::default()
+    };
     world.admin.change_account(&platform(), &address("alice@acme.test"), change, &Precondition::None).await.unwrap();
     let lmtp = world.under(DbRole::Lmtp).await;
     let resolve = async |octets| lmtp.resolve(&address("alice@acme.test"), octets).await.unwrap();
@@ -43,8 +46,10 @@ async fn a_full_maildrop_is_refused_or_deferred_as_the_policy_says() {
     assert!(matches!(resolve(Some(1000)).await, Resolution::Known(_)));
     assert_eq!(resolve(Some(1001)).await, Resolution::OverQuota { defer: false });
     assert_eq!(resolve(Some(u64::MAX)).await, Resolution::OverQuota { defer: false });
-    let change =
-        DomainChange { policy: PolicyChange { over_quota: Some(Some(OverQuota::Defer)), ..PolicyChange::default() } };
+    let change = DomainChange {
+        policy: PolicyChange { over_quota: Some(Some(OverQuota::Defer)), ..PolicyChange::default() },
+        ..DomainChange::default()
+    };
     world.admin.change_domain(&platform(), &domain("acme.test"), None, change, &Precondition::None).await.unwrap();
     assert_eq!(resolve(Some(1001)).await, Resolution::OverQuota { defer: true });
 }
@@ -67,14 +72,19 @@ async fn a_suspended_account_gets_mail_and_a_suspended_tenant_does_not() {
 async fn a_claimed_domain_gets_no_mail_before_it_is_vouched_for() {
     let world = World::new().await;
     let acme = world.tenant("acme").await;
-    let claim = directory::NewDomain { name: domain("new.test"), tenant: None, policy: directory::Policy::default() };
+    let claim = directory::NewDomain {
+        name: domain("new.test"),
+        tenant: None,
+        policy: directory::Policy::default(),
+        quota: directory::Quota::default(),
+    };
     let own = crate::support::of(acme.id);
     let claimed = world.admin.create_domain(&own, claim).await.unwrap();
     assert_eq!(claimed.verified_at, None);
     let new = directory::NewAccount {
         address: address("carol@new.test"),
         password: None,
-        quota: directory::AccountQuota::default(),
+        quota: directory::Quota::default(),
     };
     world.admin.create_account(&own, new).await.unwrap();
     let lmtp = world.under(DbRole::Lmtp).await;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use directory::{
-    AccountChange, AccountQuota, AliasAddress, Caller, Directory, DomainChange, NewAccount, NewAlias, NewDomain,
-    NewTenant, Policy, PolicyChange, Precondition, Reach, Role, Settings, Tenant, TenantChange, TenantQuota,
+    AccountChange, AliasAddress, Caller, Directory, DomainChange, NewAccount, NewAlias, NewDomain, NewTenant, Policy,
+    PolicyChange, Precondition, Quota, Reach, Role, Settings, Tenant, TenantChange,
 };
 use mail_types::{Address, DomainName, Secret, SystemClock, SystemRandom, TenantId, TenantSlug};
 use runtime::database::DbRole;
@@ -50,7 +50,7 @@ impl World {
     }
 
     pub(crate) async fn set_domain_policy(&self, name: &str, policy: PolicyChange) {
-        let (name, change) = (domain(name), DomainChange { policy });
+        let (name, change) = (domain(name), DomainChange { policy, ..DomainChange::default() });
         self.admin.change_domain(&platform(), &name, None, change, &Precondition::None).await.unwrap();
     }
 
@@ -64,7 +64,7 @@ impl World {
         let new = NewTenant {
             slug: self::slug(slug),
             name: slug.to_owned(),
-            quota: TenantQuota::default(),
+            quota: Quota::default(),
             policy: Policy::default(),
         };
         let tenant = self.admin.create_tenant(&platform(), new).await.unwrap();
@@ -73,7 +73,12 @@ impl World {
     }
 
     pub(crate) async fn domain(&self, tenant: &Tenant, name: &str) {
-        let new = NewDomain { name: domain(name), tenant: Some(tenant.slug.clone()), policy: Policy::default() };
+        let new = NewDomain {
+            name: domain(name),
+            tenant: Some(tenant.slug.clone()),
+            policy: Policy::default(),
+            quota: directory::Quota::default(),
+        };
         self.admin.create_domain(&platform(), new).await.unwrap();
     }
 
@@ -81,7 +86,7 @@ impl World {
         let new = NewAccount {
             address: self::address(address),
             password: password.map(Secret::from),
-            quota: AccountQuota::default(),
+            quota: Quota::default(),
         };
         self.admin.create_account(&platform(), new).await.unwrap()
     }

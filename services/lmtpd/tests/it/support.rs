@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use directory::{
-    AccountQuota, Caller, Directory, LoginOutcome, NewAccount, NewDomain, NewTenant, OverQuota, Policy, TenantQuota,
-};
+use directory::{Caller, Directory, LoginOutcome, NewAccount, NewDomain, NewTenant, OverQuota, Policy, Quota};
 use lmtpd::{Config, Server};
 use mail_types::{Address, DomainName, Secret, SystemClock, SystemRandom, TenantSlug};
 use mailstore::{Mailstore, Part, Parts, StoreSettings, open_store};
@@ -40,10 +38,18 @@ pub(crate) async fn world(config: Config) -> World {
         let policy = Policy { over_quota, ..Policy::default() };
         let slug = TenantSlug::parse(slug).unwrap();
         let name = DomainName::parse(&format!("{slug}.test")).unwrap();
-        let tenant = NewTenant { slug: slug.clone(), name: slug.to_string(), quota: TenantQuota::default(), policy };
+        let tenant = NewTenant { slug: slug.clone(), name: slug.to_string(), quota: Quota::default(), policy };
         admin.create_tenant(&caller, tenant).await.unwrap();
         admin
-            .create_domain(&caller, NewDomain { name, tenant: Some(slug), policy: directory::Policy::default() })
+            .create_domain(
+                &caller,
+                NewDomain {
+                    name,
+                    tenant: Some(slug),
+                    policy: directory::Policy::default(),
+                    quota: directory::Quota::default(),
+                },
+            )
             .await
             .unwrap();
     }
@@ -54,7 +60,7 @@ pub(crate) async fn world(config: Config) -> World {
         ("deferred@later.test", Some(500)),
     ] {
         let address = Address::parse(address).unwrap();
-        let quota = AccountQuota { octets, messages: None };
+        let quota = Quota { octets, ..Quota::default() };
         let account = NewAccount { address, password: Some(Secret::from(PASSWORD)), quota };
         admin.create_account(&caller, account).await.unwrap();
     }

@@ -349,20 +349,33 @@ pub(crate) async fn roll_up_usage(pool: &Pool) -> Result<(), Error> {
             return Ok(());
         }
         sqlx::query(
-            "WITH sums AS (SELECT a.tenant_id, coalesce(a.domain_id, 0) AS domain_id, count(*)::integer accounts, sum(m.live_messages)::bigint messages, \
-                             sum(m.live_octets)::bigint octets, sum(m.kept_octets)::bigint kept_octets \
+            // What was delivered counts up only: a uid is never given again. Erasing an account takes some away, hence the least.
+            "WITH sums AS (SELECT a.tenant_id, coalesce(a.domain_id, 0) AS domain_id, (count(*) FILTER (WHERE a.status <> 3))::integer accounts, \
+                             coalesce(sum(m.live_messages) FILTER (WHERE a.status <> 3), 0)::bigint messages, \
+                             coalesce(sum(m.live_octets) FILTER (WHERE a.status <> 3), 0)::bigint octets, \
+                             coalesce(sum(m.kept_octets) FILTER (WHERE a.status <> 3), 0)::bigint kept_octets, sum(m.next_uid - 1)::bigint delivered \
                         FROM restante.accounts a JOIN restante.maildrops m ON (m.tenant_id, m.account_id) = (a.tenant_id, a.account_id) \
-                       WHERE a.status <> 3 GROUP BY GROUPING SETS ((a.tenant_id, a.domain_id), (a.tenant_id))), \
+                       GROUP BY GROUPING SETS ((a.tenant_id, a.domain_id), (a.tenant_id))), \
              gone AS (DELETE FROM restante.usage_now u WHERE NOT EXISTS (SELECT FROM sums s WHERE (s.tenant_id, s.domain_id) = (u.tenant_id, u.domain_id))) \
-             INSERT INTO restante.usage_now AS u (tenant_id, domain_id, accounts, messages, octets, kept_octets, at) \
-             SELECT tenant_id, domain_id, accounts, messages, octets, kept_octets, clock_timestamp() FROM sums \
+             INSERT INTO restante.usage_now AS u (tenant_id, domain_id, accounts, messages, octets, kept_octets, delivered, hour, hour_base, at) \
+             SELECT tenant_id, domain_id, accounts, messages, octets, kept_octets, delivered, date_trunc('hour', clock_timestamp()), 0, clock_timestamp() FROM sums \
              ON CONFLICT (tenant_id, domain_id) DO UPDATE SET accounts = excluded.accounts, messages = excluded.messages, octets = excluded.octets, \
-                         kept_octets = excluded.kept_octets, at = excluded.at \
-             WHERE (u.accounts, u.messages, u.octets, u.kept_octets) IS DISTINCT FROM (excluded.accounts, excluded.messages, excluded.octets, excluded.kept_octets)",
+                         kept_octets = excluded.kept_octets, delivered = excluded.delivered, hour = excluded.hour, \
+                         hour_base = CASE WHEN u.hour = excluded.hour THEN least(u.hour_base, excluded.delivered) ELSE least(u.delivered, excluded.delivered) END, \
+                         at = excluded.at \
+             WHERE (u.accounts, u.messages, u.octets, u.kept_octets, u.delivered) IS DISTINCT FROM (excluded.accounts, excluded.messages, excluded.octets, excluded.kept_octets, excluded.delivered)",
         )
         .execute(&mut *tx)
         .await?;
         tx.commit().await
     })
     .await
+}
+
+/// Tells of what has become 80 % or 100 % full since the last time; answers how many.
+pub(crate) async fn quota_levels(pool: &Pool) -> Result<u64, Error> {
+    let told: i32 =
+        named("worker_quota_levels_1", sqlx::query_scalar("SELECT restante.worker_quota_levels_1()").fetch_one(pool))
+            .await?;
+    Ok(u64::try_from(told).unwrap_or(0))
 }

@@ -3,8 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use directory::{
-    AccountQuota, Caller, Directory, NewAccount, NewAppPassword, NewDomain, NewTenant, Policy, Resolution, Scope,
-    TenantQuota,
+    Caller, Directory, NewAccount, NewAppPassword, NewDomain, NewTenant, Policy, Quota, Resolution, Scope,
 };
 use mail_types::{Address, Clock as _, DomainName, ReversePath, Secret, SystemClock, SystemRandom, TenantSlug};
 use mailstore::{Delivery, DeliveryVerdict, Mailstore, Parts, Recipient, StoreSettings, Target, open_store};
@@ -83,15 +82,21 @@ pub(crate) async fn world_of(config: Config, policy: Policy, settings: directory
     let caller = caller();
     let slug = TenantSlug::parse("acme").unwrap();
     let name = DomainName::parse("acme.test").unwrap();
-    let quota = TenantQuota::default();
+    let quota = Quota::default();
     admin
         .create_tenant(&caller, NewTenant { slug: slug.clone(), name: "Acme".to_owned(), quota, policy })
         .await
         .unwrap();
-    admin.create_domain(&caller, NewDomain { name, tenant: Some(slug), policy: Policy::default() }).await.unwrap();
+    admin
+        .create_domain(
+            &caller,
+            NewDomain { name, tenant: Some(slug), policy: Policy::default(), quota: directory::Quota::default() },
+        )
+        .await
+        .unwrap();
     for address in ["alice@acme.test", "bob@acme.test"] {
         let address = Address::parse(address).unwrap();
-        let quota = AccountQuota { octets: None, messages: None };
+        let quota = Quota::default();
         admin
             .create_account(&caller, NewAccount { address, password: Some(Secret::from(PASSWORD)), quota })
             .await

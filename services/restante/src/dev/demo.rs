@@ -1,7 +1,7 @@
 //! The demonstration: a tenant, a domain, two accounts and a little mail of our own, made once in a fresh directory.
 
 use anyhow::Context as _;
-use directory::{AccountQuota, Caller, Directory, Error, NewAccount, NewDomain, NewTenant, Policy, TenantQuota};
+use directory::{Caller, Directory, Error, NewAccount, NewDomain, NewTenant, Policy, Quota};
 use mail_types::{Address, Clock, DomainName, Random, ReversePath, Secret, TenantSlug, rfc5322_date};
 use mailstore::{Delivery, DeliveryVerdict, Mailstore, Recipient, Target, received_line};
 use uuid::Uuid;
@@ -121,12 +121,16 @@ async fn make_tenant(directory: &Directory, caller: &Caller) -> anyhow::Result<(
     let tenant = NewTenant {
         slug: slug.clone(),
         name: "Demonstration".to_owned(),
-        quota: TenantQuota::default(),
+        quota: Quota::default(),
         policy: Policy::default(),
     };
     made_before(directory.create_tenant(caller, tenant).await)?;
-    let domain =
-        NewDomain { name: DomainName::parse(DOMAIN)?, tenant: Some(slug), policy: directory::Policy::default() };
+    let domain = NewDomain {
+        name: DomainName::parse(DOMAIN)?,
+        tenant: Some(slug),
+        policy: directory::Policy::default(),
+        quota: directory::Quota::default(),
+    };
     made_before(directory.create_domain(caller, domain).await)?;
     Ok(())
 }
@@ -141,11 +145,8 @@ async fn make_account(
     random: &dyn Random,
 ) -> anyhow::Result<()> {
     let address = Address::parse(&account.login)?;
-    let new = NewAccount {
-        address: address.clone(),
-        password: Some(account.password.clone()),
-        quota: AccountQuota::default(),
-    };
+    let new =
+        NewAccount { address: address.clone(), password: Some(account.password.clone()), quota: Quota::default() };
     made_before(directory.create_account(caller, new).await)?;
     let made = directory.account(caller, &address).await?;
     let target = Target { tenant: made.tenant_id, account: made.id };
