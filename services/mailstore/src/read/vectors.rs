@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use super::part::{PartReader, Wants};
 use crate::bodies::Bodies;
 use crate::bodies::cipher::{DataKey, PartName, WrappedKey, wrap_key};
-use crate::bodies::encode::{Encoded, Plain, encode};
+use crate::bodies::encode::{Encoded, Packed, Plain, encode};
 use crate::bodies::frame::{Codec, FrameHeader, HEADER_LEN};
 use crate::bodies::meta::{Meta, MetaCopy};
 use crate::bodies::segment::{SEGMENT_HEADER_LEN, SegmentBuilder};
@@ -175,7 +175,7 @@ async fn make() -> (Vec<File>, Vec<(String, Vec<Holds>)>) {
 /// Adds a frame as a delivery does; its description in JSON, and what it holds.
 async fn add(builder: &mut SegmentBuilder, uuid: SegmentUuid, random: &SeededRandom, sent: &Sent) -> (String, Holds) {
     let mut incoming =
-        Incoming::new(MemoryBudget::new(1 << 24, std::time::Duration::from_secs(1)), TenantId(sent.tenant), 1 << 24);
+        Incoming::new(MemoryBudget::new(1 << 24, std::time::Duration::from_secs(1)), TenantId(sent.tenant), 1 << 24, None);
     incoming.write(&sent.text).await.unwrap();
     let body = incoming.finish();
     let sender = ReversePath::parse(sent.sender).unwrap();
@@ -215,8 +215,8 @@ async fn add(builder: &mut SegmentBuilder, uuid: SegmentUuid, random: &SeededRan
         tenant: TenantId(sent.tenant),
         guid: uuid.guid(first).unwrap(),
         body_lines: body.shape.body_lines.try_into().unwrap(),
-        head,
-        body: rest,
+        head: Packed::new(head),
+        body: Packed::new(rest),
         meta: meta.clone(),
         salt: random.octets16(),
         meta_salt: random.octets16(),
