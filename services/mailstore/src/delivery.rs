@@ -21,6 +21,7 @@ use runtime::database::{DbRole, Pool};
 use runtime::fail_point;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::Error;
 use crate::bodies::Bodies;
 use crate::bodies::keys::Keys;
 use crate::cache::FrameCache;
@@ -82,6 +83,8 @@ pub enum DeliveryVerdict {
     Suspended,
     /// The maildrop stayed busy: temporary.
     Busy,
+    /// The store has no space left: temporary, but for longer.
+    StoreFull,
     /// The store or the database is away: temporary. The message is stored at most once.
     Unavailable,
 }
@@ -174,7 +177,10 @@ impl Engine {
             Ok(()) => Some(placed),
             Err(error) => {
                 tracing::warn!(%segment, kind = error.kind(), %error, "a segment could not be stored");
-                placed.answers.answer_all(&DeliveryVerdict::Unavailable);
+                placed.answers.answer_all(match error {
+                    Error::StoreFull(_) => &DeliveryVerdict::StoreFull,
+                    _ => &DeliveryVerdict::Unavailable,
+                });
                 None
             }
         }
