@@ -14,6 +14,10 @@ use super::meta::Meta;
 const COMPRESS_FROM: usize = 256;
 /// Zstandard's default: beyond it the time grows faster than what it saves.
 const LEVEL: i32 = 3;
+/// Plain octets of Zstandard's blocks. Nothing of a block can be read without its end.
+const ZSTD_BLOCK: usize = 128 * 1024;
+/// Plain octets of the first block where a part has several, so that the first chunk has it whole.
+const FIRST_BLOCK: usize = 16 * 1024;
 
 /// A frame to be made.
 #[derive(Debug)]
@@ -91,8 +95,17 @@ pub(crate) fn encode(plain: Plain<'_>, key_version: u32, key: &DataKey) -> Resul
 fn zstd_of(plain: &[Bytes], len: usize) -> std::io::Result<Vec<u8>> {
     let mut encoder = zstd::stream::write::Encoder::new(Vec::with_capacity(len / 2), LEVEL)?;
     encoder.set_pledged_src_size(Some(len as u64))?;
+    // Where the first lines are read apart from the rest.
+    let mut until_flush = if len > ZSTD_BLOCK { FIRST_BLOCK } else { len };
     for piece in plain {
-        encoder.write_all(piece)?;
+        let (first, rest) = piece.split_at(until_flush.min(piece.len()));
+        encoder.write_all(first)?;
+        until_flush -= first.len();
+        if !rest.is_empty() {
+            encoder.flush()?;
+            until_flush = len;
+            encoder.write_all(rest)?;
+        }
     }
     encoder.finish()
 }

@@ -120,6 +120,12 @@ fn boundaries() -> Vec<Sent> {
     all
 }
 
+/// A body of several blocks, the first of which is short.
+fn blocks() -> Vec<Sent> {
+    let lines = (0..6_000).map(|n| format!("Line {n} of a long message\r\n"));
+    vec![Sent::new(7, ALICE, format!("Subject: blocks\r\n\r\n{}", lines.collect::<String>()))]
+}
+
 fn data_key(tenant: i32, version: u32) -> DataKey {
     let mut key = Zeroizing::new([0; 32]);
     SeededRandom::new(0xda7a_0000 + (tenant as u64) * 16 + u64::from(version)).fill(key.as_mut_slice());
@@ -148,7 +154,7 @@ async fn make() -> (Vec<File>, Vec<(String, Vec<Holds>)>) {
         files.push((format!("bucket/v1/key/{tenant}/{version}"), wrapped));
     }
     let (mut described, mut held) = (Vec::new(), Vec::new());
-    for (name, sent) in [("one", one()), ("mixed", mixed()), ("boundaries", boundaries())] {
+    for (name, sent) in [("one", one()), ("mixed", mixed()), ("boundaries", boundaries()), ("blocks", blocks())] {
         let uuid = SegmentUuid::new(MADE, &random);
         let mut builder = SegmentBuilder::new(uuid, MADE, INCARNATION);
         let (mut frames, mut holds) = (Vec::new(), Vec::new());
