@@ -158,12 +158,7 @@ impl Engine {
     async fn write(&self, group: Vec<Queued>) -> Option<group::Placed> {
         let now = self.clock.now();
         let segment = SegmentUuid::new(now, self.random.as_ref());
-        let making = group::Making {
-            segment,
-            now,
-            incarnation: self.incarnation,
-            random: self.random.as_ref(),
-        };
+        let making = group::Making { segment, now, incarnation: self.incarnation, random: self.random.as_ref() };
         // The memory of the bodies stays taken until what was made of them has gone up.
         let group::Built { pieces, placed, memory } = making.build(group).await?;
         fail_point::reach("deliver.before_put").await;

@@ -98,6 +98,12 @@ impl Error {
         matches!(self, Self::Store(object_store::Error::NotFound { .. }))
     }
 
+    /// Whether the catalog refused with this SQLSTATE.
+    pub(crate) fn has_sqlstate(&self, state: &str) -> bool {
+        let Self::Catalog(runtime::database::Error::Fault(sqlx::Error::Database(error))) = self else { return false };
+        error.code().is_some_and(|code| code == state)
+    }
+
     /// Whether the same call may succeed in a moment.
     pub fn is_temporary(&self) -> bool {
         match self {

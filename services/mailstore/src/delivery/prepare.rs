@@ -83,10 +83,7 @@ pub(super) async fn prepare(delivery: Delivery, keys: &Keys) -> Result<(Prepared
     tokio::task::spawn_blocking(|| pack(delivery, tenants)).await.map_err(|_| "the message cannot be compressed")?
 }
 
-fn pack(
-    delivery: Delivery,
-    tenants: Vec<(TenantId, TenantKey)>,
-) -> Result<(Prepared, Option<Stay>), &'static str> {
+fn pack(delivery: Delivery, tenants: Vec<(TenantId, TenantKey)>) -> Result<(Prepared, Option<Stay>), &'static str> {
     let Delivery { reverse_path, mut received, source, recipients, body } = delivery;
     received.push_str("\r\n");
     let (shape, sha256_received) = (body.shape, body.sha256);

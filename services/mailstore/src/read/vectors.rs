@@ -180,8 +180,12 @@ async fn make() -> (Vec<File>, Vec<(String, Vec<Holds>)>) {
 
 /// Adds a frame as a delivery does; its description in JSON, and what it holds.
 async fn add(builder: &mut SegmentBuilder, uuid: SegmentUuid, random: &SeededRandom, sent: &Sent) -> (String, Holds) {
-    let mut incoming =
-        Incoming::new(MemoryBudget::new(1 << 24, std::time::Duration::from_secs(1)), TenantId(sent.tenant), 1 << 24, None);
+    let mut incoming = Incoming::new(
+        MemoryBudget::new(1 << 24, std::time::Duration::from_secs(1)),
+        TenantId(sent.tenant),
+        1 << 24,
+        None,
+    );
     incoming.write(&sent.text).await.unwrap();
     let body = incoming.finish();
     let sender = ReversePath::parse(sent.sender).unwrap();
