@@ -102,7 +102,7 @@ FAULTS = {
     "store answers 500": Fault(store("status", code=500), **AWAY, long=True),
     "store answers 503": Fault(store("status", code=503), **AWAY, long=True),
     "store answers 503 to every third": Fault(store("status", code=503, share=1 / 3), codes=EITHER, small="served refused", large="served refused"),
-    "store answers 507 to writers": Fault(store("status", code=507, kinds=UP)),
+    "store answers 507 to writers": Fault(store("status", code=507, kinds=UP), codes=frozenset({452})),
     "uploads cut off": Fault(store("cut_up", kinds=UP, after=100)),
     "uploads stall": Fault(store("stall_up", kinds=UP, after=100), long=True),
     "answers to uploads lost": Fault(store("cut_answer", kinds=UP), long=True),

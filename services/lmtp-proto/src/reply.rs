@@ -29,6 +29,8 @@ pub enum Refusal {
     Unavailable,
     /// No memory for the body at the moment: 452 4.3.1.
     OutOfMemory,
+    /// No space for the message where messages are kept: 452 4.3.1.
+    StoreFull,
     /// The message has more octets than are accepted: 552 5.3.4.
     TooLarge,
 }
@@ -155,6 +157,7 @@ impl Refusal {
             Self::Busy => (450, "4.2.1", "The maildrop is busy, try again later"),
             Self::Unavailable => (451, "4.3.0", "Temporary failure, try again later"),
             Self::OutOfMemory => (452, "4.3.1", "No memory for the message at the moment, try again later"),
+            Self::StoreFull => (452, "4.3.1", "Mail system full, try again later"),
             Self::TooLarge => (552, "5.3.4", "The message has too many octets"),
         }
     }
@@ -206,6 +209,7 @@ mod tests {
         Reply::Refused(Refusal::Busy),
         Reply::Refused(Refusal::Unavailable),
         Reply::Refused(Refusal::OutOfMemory),
+        Reply::Refused(Refusal::StoreFull),
         Reply::Refused(Refusal::TooLarge),
         Reply::TooManyRecipients,
         Reply::NoRecipients,
@@ -262,6 +266,7 @@ mod tests {
         assert_eq!(encoded(Refusal::Busy), "450 4.2.1");
         assert_eq!(encoded(Refusal::Unavailable), "451 4.3.0");
         assert_eq!(encoded(Refusal::OutOfMemory), "452 4.3.1");
+        assert_eq!(encoded(Refusal::StoreFull), "452 4.3.1");
         assert_eq!(encoded(Refusal::TooLarge), "552 5.3.4");
     }
 }

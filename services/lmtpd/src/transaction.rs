@@ -106,6 +106,7 @@ fn result(verdict: DeliveryVerdict) -> Result<(), Refusal> {
         DeliveryVerdict::NoSuchAccount => Refusal::Unknown,
         DeliveryVerdict::Suspended => Refusal::Suspended,
         DeliveryVerdict::Busy => Refusal::Busy,
+        DeliveryVerdict::StoreFull => Refusal::StoreFull,
         DeliveryVerdict::Unavailable => Refusal::Unavailable,
     })
 }
@@ -150,6 +151,7 @@ pub(crate) fn label(refusal: Refusal) -> &'static str {
         Refusal::Busy => "busy",
         Refusal::Unavailable => "unavailable",
         Refusal::OutOfMemory => "out_of_memory",
+        Refusal::StoreFull => "store_full",
         Refusal::TooLarge => "too_large",
     }
 }
@@ -167,6 +169,7 @@ mod tests {
             (DeliveryVerdict::NoSuchAccount, Err(Refusal::Unknown)),
             (DeliveryVerdict::Suspended, Err(Refusal::Suspended)),
             (DeliveryVerdict::Busy, Err(Refusal::Busy)),
+            (DeliveryVerdict::StoreFull, Err(Refusal::StoreFull)),
             (DeliveryVerdict::Unavailable, Err(Refusal::Unavailable)),
         ] {
             assert_eq!(result(verdict), expected);

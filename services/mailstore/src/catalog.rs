@@ -28,6 +28,8 @@ use std::sync::LazyLock;
 use mail_types::TenantId;
 use prometheus::{HistogramVec, register_histogram_vec};
 use runtime::database::Pool;
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
 use sqlx::{Postgres, Transaction};
 
 use crate::Error;
@@ -53,6 +55,22 @@ pub(crate) async fn named<T>(
     let label = result.as_ref().err().map_or("ok", Error::kind);
     CALLS.with_label_values(&[call, label]).observe(start.elapsed().as_secs_f64());
     result
+}
+
+/// The rows of a query in a transaction of one tenant.
+pub(crate) async fn rows_as_tenant(
+    call: &'static str,
+    pool: &Pool,
+    tenant: TenantId,
+    query: Query<'_, Postgres, PgArguments>,
+) -> Result<Vec<PgRow>, Error> {
+    named(call, async {
+        let mut tx = as_tenant(pool, tenant).await?;
+        let rows = query.fetch_all(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(rows)
+    })
+    .await
 }
 
 /// A transaction of one tenant: what row-level security and the functions of the admin role go by.

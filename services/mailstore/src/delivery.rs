@@ -3,13 +3,15 @@
 //! The order is the whole point (ARCHITECTURE, invariant 1): the segment is durable in the object store first, then one catalog call
 //! commits its copies, then the sender hears of it. A crash between the two leaves an orphan segment and nothing else.
 //!
-//! While a PUT is in flight deliveries queue; the next PUT takes all of them, the tenants in turn. An idle server adds no delay, a
-//! busy one makes one PUT and one commit for many messages. A slow PUT does not hold the next one back. Messages over a limit go
+//! A delivery is compressed before it queues. While a PUT is in flight deliveries queue; the next PUT takes all of them, the tenants
+//! in turn. An idle server adds no delay, a busy one makes one PUT and one commit for many messages. A slow PUT does not hold the next one back. Messages over a limit go
 //! by themselves, beside the queue.
 
 mod commit;
+mod elsewhere;
 mod group;
 mod pipeline;
+mod prepare;
 mod queue;
 
 use std::sync::Arc;
@@ -19,11 +21,15 @@ use runtime::database::{DbRole, Pool};
 use runtime::fail_point;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::Error;
 use crate::bodies::Bodies;
 use crate::bodies::keys::Keys;
 use crate::cache::FrameCache;
 use crate::config::Settings;
 use crate::incoming::Body;
+
+use elsewhere::Elsewhere;
+pub(crate) use elsewhere::Stay;
 
 /// A message accepted for delivery.
 #[derive(Debug)]
@@ -38,13 +44,6 @@ pub struct Delivery {
     pub recipients: Vec<Recipient>,
     /// What they get.
     pub body: Body,
-}
-
-impl Delivery {
-    /// Whose it is: its first recipient's.
-    fn tenant(&self) -> Option<TenantId> {
-        self.recipients.iter().flat_map(|r| &r.targets).map(|t| t.tenant).next()
-    }
 }
 
 /// A recipient, resolved.
@@ -84,13 +83,15 @@ pub enum DeliveryVerdict {
     Suspended,
     /// The maildrop stayed busy: temporary.
     Busy,
+    /// The store has no space left: temporary, but for longer.
+    StoreFull,
     /// The store or the database is away: temporary. The message is stored at most once.
     Unavailable,
 }
 
 /// A delivery in the queue, and where its verdicts go.
 pub(crate) struct Queued {
-    delivery: Delivery,
+    prepared: prepare::Prepared,
     answer: oneshot::Sender<Vec<DeliveryVerdict>>,
 }
 
@@ -98,6 +99,8 @@ pub(crate) struct Queued {
 #[derive(Clone)]
 pub(crate) struct Deliverer {
     queue: mpsc::Sender<Queued>,
+    keys: Keys,
+    elsewhere: Arc<Elsewhere>,
 }
 
 /// What a group needs on its way.
@@ -118,18 +121,34 @@ impl Deliverer {
     pub(crate) fn start(engine: Engine) -> Self {
         // The queue needs no other bound than the memory of the bodies in it, which is counted; the channel's is only a shape.
         let (queue, arriving) = mpsc::channel(4096);
-        tokio::spawn(pipeline::run(Arc::new(engine), arriving));
-        Self { queue }
+        let keys = engine.keys.clone();
+        let elsewhere = Arc::new(Elsewhere::default());
+        tokio::spawn(pipeline::run(Arc::new(engine), arriving, elsewhere.clone()));
+        Self { queue, keys, elsewhere }
+    }
+
+    /// A message begins to arrive.
+    pub(crate) fn stay(&self) -> Stay {
+        self.elsewhere.stay(1)
     }
 
     /// Delivers; the verdicts are in the order of the recipients. Once called it runs to its end even if the caller goes away.
     pub(crate) async fn deliver(&self, delivery: Delivery) -> Vec<DeliveryVerdict> {
         let recipients = delivery.recipients.len();
         let (answer, verdicts) = oneshot::channel();
-        if self.queue.send(Queued { delivery, answer }).await.is_err() {
-            tracing::error!("the delivery queue has ended");
-        }
-        // A dropped answer means that the task that owed it died; what it did is not known.
+        let Self { queue, keys, .. } = self.clone();
+        tokio::spawn(async move {
+            match prepare::prepare(delivery, &keys).await {
+                Ok((prepared, _stay)) => {
+                    if queue.send(Queued { prepared, answer }).await.is_err() {
+                        tracing::error!("the delivery queue has ended");
+                    }
+                }
+                // A key that is away or erased, for the most part.
+                Err(why) => tracing::warn!(why, recipients, "a message could not be prepared"),
+            }
+        });
+        // A dropped answer: it was not prepared, or the task that owed the answer died, and what it did is not known.
         verdicts.await.unwrap_or_else(|_| vec![DeliveryVerdict::Unavailable; recipients])
     }
 }
@@ -139,13 +158,7 @@ impl Engine {
     async fn write(&self, group: Vec<Queued>) -> Option<group::Placed> {
         let now = self.clock.now();
         let segment = SegmentUuid::new(now, self.random.as_ref());
-        let making = group::Making {
-            segment,
-            now,
-            incarnation: self.incarnation,
-            random: self.random.as_ref(),
-            keys: &self.keys,
-        };
+        let making = group::Making { segment, now, incarnation: self.incarnation, random: self.random.as_ref() };
         // The memory of the bodies stays taken until what was made of them has gone up.
         let group::Built { pieces, placed, memory } = making.build(group).await?;
         fail_point::reach("deliver.before_put").await;
@@ -159,7 +172,10 @@ impl Engine {
             Ok(()) => Some(placed),
             Err(error) => {
                 tracing::warn!(%segment, kind = error.kind(), %error, "a segment could not be stored");
-                placed.answers.answer_all(&DeliveryVerdict::Unavailable);
+                placed.answers.answer_all(match error {
+                    Error::StoreFull(_) => &DeliveryVerdict::StoreFull,
+                    _ => &DeliveryVerdict::Unavailable,
+                });
                 None
             }
         }

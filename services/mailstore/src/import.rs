@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::bodies::Bodies;
-use crate::bodies::encode::{Encoded, Plain, encode};
+use crate::bodies::encode::{Encoded, Packed, Plain, encode};
 use crate::bodies::keys::{Keys, TenantKey};
 use crate::bodies::meta::{Meta, MetaCopy};
 use crate::bodies::segment::SegmentBuilder;
@@ -203,7 +203,7 @@ impl Importer {
 
     /// A message on its way in.
     pub fn incoming(&self) -> Incoming {
-        Incoming::new(self.memory.clone(), self.target.tenant, self.settings.max_message_octets)
+        Incoming::new(self.memory.clone(), self.target.tenant, self.settings.max_message_octets, None)
     }
 
     /// Takes a message; those that wait are written when there are enough of them.
@@ -359,8 +359,8 @@ impl Making {
             tenant: self.target.tenant,
             guid,
             body_lines: u32::try_from(shape.body_lines).map_err(|_| "too many lines")?,
-            head,
-            body,
+            head: Packed::new(head),
+            body: Packed::new(body),
             meta: Meta {
                 sha256,
                 received_ms: message.received.unwrap_or(self.now).unix_ms(),

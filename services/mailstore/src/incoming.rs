@@ -14,6 +14,7 @@ use prometheus::{IntCounter, IntGauge, register_int_counter, register_int_gauge}
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Notify;
 
+use crate::delivery::Stay;
 use crate::mend::{Mender, Shape};
 
 #[expect(clippy::expect_used, reason = "names are constants")]
@@ -154,10 +155,12 @@ pub struct Incoming {
     filling: BytesMut,
     /// Octets the filling chunk may still take.
     room: usize,
+    /// Where it is to be delivered: the next group may wait for it a little.
+    stay: Option<Stay>,
 }
 
 impl Incoming {
-    pub(crate) fn new(budget: MemoryBudget, tenant: TenantId, max_octets: u64) -> Self {
+    pub(crate) fn new(budget: MemoryBudget, tenant: TenantId, max_octets: u64, stay: Option<Stay>) -> Self {
         Self {
             budget,
             tenant,
@@ -168,6 +171,7 @@ impl Incoming {
             full: Vec::new(),
             filling: BytesMut::new(),
             room: 0,
+            stay,
         }
     }
 
@@ -214,7 +218,7 @@ impl Incoming {
         let shape = self.mender.finish(&mut self.filling);
         self.sha256.update(self.filling.get(before..).unwrap_or_default());
         self.full.push(self.filling.freeze());
-        Body { pieces: self.full, shape, sha256: self.sha256.finalize().into(), permits: self.permits }
+        Body { pieces: self.full, shape, sha256: self.sha256.finalize().into(), permits: self.permits, stay: self.stay }
     }
 }
 
@@ -225,6 +229,7 @@ pub struct Body {
     pub(crate) shape: Shape,
     pub(crate) sha256: [u8; 32],
     permits: Vec<Permit>,
+    stay: Option<Stay>,
 }
 
 impl Body {
@@ -238,9 +243,9 @@ impl Body {
         (self.permits.iter().map(|permit| permit.units).sum::<usize>() * UNIT) as u64
     }
 
-    /// Its share of the budget, without its octets.
-    pub(crate) fn into_memory(self) -> Vec<Permit> {
-        self.permits
+    /// Its share of the budget and its stay before the queue, without its octets.
+    pub(crate) fn into_rest(self) -> (Vec<Permit>, Option<Stay>) {
+        (self.permits, self.stay)
     }
 
     /// HEAD and BODY, cut after the first empty line, without copying.
@@ -272,7 +277,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_is_mended_and_cut_across_chunks() {
         let text = format!("Subject: x\n\n{}", "0123456789abcde\n".repeat(20_000));
-        let mut incoming = Incoming::new(budget(16 << 20), TenantId(1), 1 << 20);
+        let mut incoming = Incoming::new(budget(16 << 20), TenantId(1), 1 << 20, None);
         for part in text.as_bytes().chunks(1000) {
             incoming.write(part).await.unwrap();
         }
@@ -287,7 +292,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_over_the_limit_is_refused() {
-        let mut incoming = Incoming::new(budget(16 << 20), TenantId(1), 10);
+        let mut incoming = Incoming::new(budget(16 << 20), TenantId(1), 10, None);
         assert_eq!(incoming.write(b"0123456789").await, Ok(()));
         assert_eq!(incoming.write(b"x").await, Err(IncomingError::TooLarge));
     }
@@ -296,7 +301,7 @@ mod tests {
     async fn fill(budget: &MemoryBudget, tenant: TenantId) -> Vec<Incoming> {
         let mut bodies = Vec::new();
         loop {
-            let mut body = Incoming::new(budget.clone(), tenant, 1 << 30);
+            let mut body = Incoming::new(budget.clone(), tenant, 1 << 30, None);
             match body.write(b"x").await {
                 Ok(()) => bodies.push(body),
                 Err(error) => {
@@ -327,7 +332,7 @@ mod tests {
         for tenant in 1..=3 {
             held.push(fill(&budget, TenantId(tenant)).await);
         }
-        let mut later = Incoming::new(budget.clone(), TenantId(4), 1 << 30);
+        let mut later = Incoming::new(budget.clone(), TenantId(4), 1 << 30, None);
         assert_eq!(later.write(b"x").await, Ok(()), "{:?}", held.iter().map(Vec::len).collect::<Vec<_>>());
     }
 
@@ -336,12 +341,12 @@ mod tests {
         let budget = MemoryBudget::new(4 * LATER_CHUNK as u64, Duration::from_secs(3_600));
         let mut first = Vec::new();
         for _ in 0..12 {
-            let mut body = Incoming::new(budget.clone(), TenantId(1), 1 << 30);
+            let mut body = Incoming::new(budget.clone(), TenantId(1), 1 << 30, None);
             body.write(b"x").await.unwrap();
             first.push(body);
         }
         let waiting = tokio::spawn(async move {
-            let mut body = Incoming::new(budget, TenantId(1), 1 << 30);
+            let mut body = Incoming::new(budget, TenantId(1), 1 << 30, None);
             body.write(b"x").await
         });
         tokio::task::yield_now().await;
@@ -352,7 +357,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_empty_message_is_one_empty_line() {
-        let body = Incoming::new(budget(1 << 20), TenantId(1), 10).finish();
+        let body = Incoming::new(budget(1 << 20), TenantId(1), 10, None).finish();
         let (head, rest) = body.cut();
         assert_eq!((head.concat(), rest.concat()), (b"\r\n".to_vec(), Vec::new()));
     }

@@ -179,7 +179,7 @@ impl Mailstore {
 
     /// A body on its way in to a tenant, of at most so many octets as sent. (A message to several tenants counts for the first.)
     pub fn incoming(&self, tenant: TenantId, max_octets: u64) -> Incoming {
-        Incoming::new(self.memory.clone(), tenant, max_octets)
+        Incoming::new(self.memory.clone(), tenant, max_octets, Some(self.deliverer.stay()))
     }
 
     /// Delivers; one verdict per recipient, in order. Runs to its end even if the caller goes away.

@@ -13,7 +13,7 @@ use self::part::{PartReader, Wants};
 use crate::Error;
 use crate::ahead::Shared;
 use crate::bodies::Bodies;
-use crate::bodies::cipher::PartName;
+use crate::bodies::cipher::{CHUNK, PartName, TAG};
 use crate::bodies::frame::{FrameHeader, HEADER_LEN};
 use crate::bodies::keys::Keys;
 use crate::cache::FrameCache;
@@ -36,12 +36,13 @@ pub(crate) enum Source {
     Held(Option<Bytes>),
     /// One request, streamed.
     Stream(Box<dyn Stream<Item = Result<Bytes, Error>> + Send + Unpin>),
-    /// A request when more is wanted, each for twice as much as the last.
+    /// A request when more is wanted, each for twice as many chunks as the last.
     Steps { read: Option<Bytes>, bodies: Bodies, segment: SegmentUuid, next: u64, end: u64, step: u64 },
 }
 
-/// The first step beyond the header.
-const FIRST_STEP: u64 = 16 * 1024;
+/// The first step beyond the header: the body's first chunk as it is stored. Nothing of a chunk can be read without its end, and one
+/// is more than most who ask for lines want.
+const FIRST_STEP: u64 = (CHUNK + TAG) as u64;
 
 impl Source {
     pub(crate) fn held(octets: Bytes) -> Self {
@@ -62,7 +63,7 @@ impl Source {
     ) -> Result<Self, Error> {
         let first = (head + FIRST_STEP).min(len);
         let read = Some(bodies.get_whole(segment, offset, first).await?);
-        Ok(Self::Steps { read, bodies, segment, next: offset + first, end: offset + len, step: first * 2 })
+        Ok(Self::Steps { read, bodies, segment, next: offset + first, end: offset + len, step: FIRST_STEP * 2 })
     }
 
     async fn next(&mut self) -> Option<Result<Bytes, Error>> {

@@ -120,6 +120,7 @@ fn stored(verdict: Option<DeliveryVerdict>) -> Result<UniqueId, Problem> {
         }
         Some(DeliveryVerdict::OverQuota { defer: false }) => Err(Problem::new(Kind::OverQuota)),
         Some(DeliveryVerdict::NoSuchAccount) => Err(Problem::new(Kind::NotFound)),
+        Some(DeliveryVerdict::StoreFull) => Err(Problem::with_detail(Kind::Unavailable, "the object store is full")),
         Some(DeliveryVerdict::Suspended) => Err(Problem::new(Kind::Suspended)),
         Some(DeliveryVerdict::OverQuota { defer: true } | DeliveryVerdict::Busy | DeliveryVerdict::Unavailable)
         | None => Err(Problem::new(Kind::Unavailable)),

@@ -8,6 +8,7 @@ use mail_types::{Random, TenantId};
 use moka::sync::Cache;
 use runtime::database::{DbRole, Pool};
 use runtime::keys::MasterKeys;
+use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
 use super::Bodies;
@@ -34,6 +35,8 @@ pub(crate) struct Keys {
     random: Arc<dyn Random>,
     /// By version; version 0 stands for the current one.
     held: Cache<(TenantId, u32), TenantKey>,
+    /// Who asks for a tenant's current key first: the others wait for what he finds.
+    asking: Cache<TenantId, Arc<Mutex<()>>>,
 }
 
 /// Nothing of the keys.
@@ -46,7 +49,8 @@ impl std::fmt::Debug for Keys {
 impl Keys {
     pub(crate) fn new(pool: Pool, role: DbRole, bodies: Bodies, master: MasterKeys, random: Arc<dyn Random>) -> Self {
         let held = Cache::builder().time_to_live(HELD).max_capacity(100_000).build();
-        Self { pool, role, bodies, master, random, held }
+        let asking = Cache::builder().time_to_idle(HELD).max_capacity(100_000).build();
+        Self { pool, role, bodies, master, random, held, asking }
     }
 
     /// The connections and the role that keys are asked for by.
@@ -56,6 +60,11 @@ impl Keys {
 
     /// The key that new frames are made under; made itself where the tenant has none yet.
     pub(crate) async fn current(&self, tenant: TenantId) -> Result<TenantKey, Error> {
+        if let Some(held) = self.held.get(&(tenant, 0)) {
+            return Ok(held);
+        }
+        let asking = self.asking.get_with(tenant, Arc::default);
+        let _first = asking.lock().await;
         if let Some(held) = self.held.get(&(tenant, 0)) {
             return Ok(held);
         }

@@ -57,8 +57,7 @@ const CONDEMNED: &str = "RS001";
 
 /// Whether the segment can never be committed any more.
 pub(crate) fn is_condemned(error: &Error) -> bool {
-    let Error::Catalog(runtime::database::Error::Fault(sqlx::Error::Database(error))) = error else { return false };
-    error.code().is_some_and(|code| code == CONDEMNED)
+    error.has_sqlstate(CONDEMNED)
 }
 
 /// Commits the copies; answers (ordinal, result). A repeat after a lost answer stores nothing twice.

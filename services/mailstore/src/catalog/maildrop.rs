@@ -6,7 +6,7 @@ use runtime::database::{Pool, asked};
 use sqlx::{Row as _, postgres::PgRow};
 use uuid::Uuid;
 
-use super::{as_tenant, named};
+use super::{named, rows_as_tenant};
 use crate::Error;
 use crate::bodies::segment::Place;
 use crate::snapshot::{Extras, Message};
@@ -110,23 +110,16 @@ pub(crate) async fn page(
     after_uid: i64,
     limit: u32,
 ) -> Result<Vec<Listed>, Error> {
-    let rows = named("message_page", async {
-        let mut tx = as_tenant(pool, tenant).await?;
-        let rows = sqlx::query(
-            "SELECT m.uid, m.octets, m.guid, e.legacy_id, e.received_at FROM restante.messages m \
-             LEFT JOIN restante.message_extras e ON (e.tenant_id, e.account_id, e.uid) = (m.tenant_id, m.account_id, m.uid) \
-             WHERE m.tenant_id = $1 AND m.account_id = $2 AND m.uid > $3 ORDER BY m.uid LIMIT $4",
-        )
-        .bind(tenant.0)
-        .bind(account.0)
-        .bind(after_uid)
-        .bind(i64::from(limit))
-        .fetch_all(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        Ok(rows)
-    })
-    .await?;
+    let query = sqlx::query(
+        "SELECT m.uid, m.octets, m.guid, e.legacy_id, e.received_at FROM restante.messages m \
+         LEFT JOIN restante.message_extras e ON (e.tenant_id, e.account_id, e.uid) = (m.tenant_id, m.account_id, m.uid) \
+         WHERE m.tenant_id = $1 AND m.account_id = $2 AND m.uid > $3 ORDER BY m.uid LIMIT $4",
+    )
+    .bind(tenant.0)
+    .bind(account.0)
+    .bind(after_uid)
+    .bind(i64::from(limit));
+    let rows = rows_as_tenant("message_page", pool, tenant, query).await?;
     rows.iter().map(|row| listed(row, "messages")).collect()
 }
 
@@ -139,22 +132,15 @@ pub(crate) async fn by_unique_id(
 ) -> Result<Option<Listed>, Error> {
     // One of ours is a guid; one of another server's is found by the index on it.
     let guid = Guid::from_unique_id(unique_id.as_str()).map(|guid| Uuid::from_u128(guid.as_u128()));
-    let row = named("message", async {
-        let mut tx = as_tenant(pool, tenant).await?;
-        let row = sqlx::query(
-            "SELECT m.uid, m.octets, m.guid, e.legacy_id, e.received_at FROM restante.messages m \
-             LEFT JOIN restante.message_extras e ON (e.tenant_id, e.account_id, e.uid) = (m.tenant_id, m.account_id, m.uid) \
-             WHERE m.tenant_id = $1 AND m.account_id = $2 AND (e.legacy_id = $4 OR (m.guid = $3 AND e.legacy_id IS NULL))",
-        )
-        .bind(tenant.0)
-        .bind(account.0)
-        .bind(guid)
-        .bind(unique_id.as_str())
-        .fetch_optional(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        Ok(row)
-    })
-    .await?;
-    row.map(|row| listed(&row, "messages")).transpose()
+    let query = sqlx::query(
+        "SELECT m.uid, m.octets, m.guid, e.legacy_id, e.received_at FROM restante.messages m \
+         LEFT JOIN restante.message_extras e ON (e.tenant_id, e.account_id, e.uid) = (m.tenant_id, m.account_id, m.uid) \
+         WHERE m.tenant_id = $1 AND m.account_id = $2 AND (e.legacy_id = $4 OR (m.guid = $3 AND e.legacy_id IS NULL))",
+    )
+    .bind(tenant.0)
+    .bind(account.0)
+    .bind(guid)
+    .bind(unique_id.as_str());
+    let rows = rows_as_tenant("message", pool, tenant, query).await?;
+    rows.first().map(|row| listed(row, "messages")).transpose()
 }

@@ -109,18 +109,7 @@ pub(crate) async fn quit(
         .fetch_one(pool),
     )
     .await
-    .map_err(lease_lost)?;
+    // The catalog's refusal to a session without its lease, told apart from faults.
+    .map_err(|error| if error.has_sqlstate(LEASE_LOST) { Error::LeaseLost } else { error })?;
     Ok(u32::try_from(count).unwrap_or(0))
-}
-
-/// The catalog's refusal to a session without its lease, told apart from faults.
-fn lease_lost(error: Error) -> Error {
-    match &error {
-        Error::Catalog(runtime::database::Error::Fault(sqlx::Error::Database(database)))
-            if database.code().is_some_and(|code| code == LEASE_LOST) =>
-        {
-            Error::LeaseLost
-        }
-        _ => error,
-    }
 }

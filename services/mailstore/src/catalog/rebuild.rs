@@ -108,12 +108,13 @@ pub(crate) async fn stage(pool: &Pool, batch: &Batch) -> Result<(), Error> {
         let mut tx = pool.begin().await?;
         let made = |s: &StagedSegment| s.uuid.made_at().unix_ms() as f64 / 1000.0;
         let rows = sqlx::query(
-            "INSERT INTO restante.segments (segment_uuid, state, refs, octets, created_at) \
-             SELECT u, 1, 0, o, to_timestamp(t) FROM unnest($1::uuid[], $2::integer[], $3::float8[]) AS s (u, o, t) RETURNING segment_uuid, segment_id",
+            "INSERT INTO restante.segments (segment_uuid, state, refs, octets, created_at, compacted) \
+             SELECT u, 1, 0, o, to_timestamp(t), c FROM unnest($1::uuid[], $2::integer[], $3::float8[], $4::boolean[]) AS s (u, o, t, c) RETURNING segment_uuid, segment_id",
         )
         .bind(batch.segments.iter().map(|s| Uuid::from_u128(s.uuid.as_u128())).collect::<Vec<_>>())
         .bind(batch.segments.iter().map(|s| i32::try_from(s.octets).unwrap_or(i32::MAX)).collect::<Vec<_>>())
         .bind(batch.segments.iter().map(made).collect::<Vec<_>>())
+        .bind(batch.segments.iter().map(|s| s.compacted).collect::<Vec<_>>())
         .fetch_all(&mut *tx)
         .await?;
         let mut ids = std::collections::HashMap::new();

@@ -8,7 +8,7 @@ use sqlx::{Row as _, postgres::PgRow};
 use uuid::Uuid;
 
 use super::maildrop::{Listed, listed};
-use super::{as_tenant, named};
+use super::{as_tenant, named, rows_as_tenant};
 use crate::Error;
 
 /// Which expunged messages are meant.
@@ -60,32 +60,25 @@ pub(crate) async fn page(
     after: Option<(DateTime<Utc>, i64)>,
     limit: u32,
 ) -> Result<Vec<Expunged>, Error> {
-    let rows = named("expunged_page", async {
-        let mut tx = as_tenant(pool, tenant).await?;
-        let rows = sqlx::query(
-            "SELECT x.*, e.legacy_id, e.received_at FROM ( \
-               SELECT uid, octets, guid, expunged_at, session_uuid, purge_day FROM restante.expunged \
-                WHERE tenant_id = $1 AND account_id = $2 AND ($3::timestamptz IS NULL OR (expunged_at, uid) < ($3, $4)) \
-                  AND ($5::timestamptz IS NULL OR expunged_at >= $5) AND ($6::timestamptz IS NULL OR expunged_at < $6) \
-                  AND ($7::uuid IS NULL OR session_uuid = $7) \
-                ORDER BY expunged_at DESC, uid DESC LIMIT $8) x \
-             LEFT JOIN restante.message_extras e ON e.tenant_id = $1 AND e.account_id = $2 AND e.uid = x.uid \
-             ORDER BY x.expunged_at DESC, x.uid DESC",
-        )
-        .bind(tenant.0)
-        .bind(account.0)
-        .bind(after.map(|(at, _)| at))
-        .bind(after.map(|(_, uid)| uid))
-        .bind(filter.since)
-        .bind(filter.until)
-        .bind(filter.session.map(uuid))
-        .bind(i64::from(limit))
-        .fetch_all(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        Ok(rows)
-    })
-    .await?;
+    let query = sqlx::query(
+        "SELECT x.*, e.legacy_id, e.received_at FROM ( \
+           SELECT uid, octets, guid, expunged_at, session_uuid, purge_day FROM restante.expunged \
+            WHERE tenant_id = $1 AND account_id = $2 AND ($3::timestamptz IS NULL OR (expunged_at, uid) < ($3, $4)) \
+              AND ($5::timestamptz IS NULL OR expunged_at >= $5) AND ($6::timestamptz IS NULL OR expunged_at < $6) \
+              AND ($7::uuid IS NULL OR session_uuid = $7) \
+            ORDER BY expunged_at DESC, uid DESC LIMIT $8) x \
+         LEFT JOIN restante.message_extras e ON e.tenant_id = $1 AND e.account_id = $2 AND e.uid = x.uid \
+         ORDER BY x.expunged_at DESC, x.uid DESC",
+    )
+    .bind(tenant.0)
+    .bind(account.0)
+    .bind(after.map(|(at, _)| at))
+    .bind(after.map(|(_, uid)| uid))
+    .bind(filter.since)
+    .bind(filter.until)
+    .bind(filter.session.map(uuid))
+    .bind(i64::from(limit));
+    let rows = rows_as_tenant("expunged_page", pool, tenant, query).await?;
     rows.iter().map(expunged).collect()
 }
 

@@ -9,7 +9,7 @@ use sqlx::{Row as _, postgres::PgRow, types::ipnet::IpNet};
 use uuid::Uuid;
 
 use super::quit::SessionOutcome;
-use super::{as_tenant, named};
+use super::rows_as_tenant;
 use crate::Error;
 
 /// A session that is over.
@@ -71,33 +71,26 @@ pub(crate) async fn page(
     after: Option<(DateTime<Utc>, SessionUuid)>,
     limit: u32,
 ) -> Result<Vec<PastSession>, Error> {
-    let rows = named("session_page", async {
-        let mut tx = as_tenant(pool, tenant).await?;
-        // Sums of one page only, so that they cost the same wherever it begins.
-        let rows = sqlx::query(
-            "WITH page AS ( \
-               SELECT * FROM restante.sessions \
-                WHERE tenant_id = $1 AND account_id = $2 \
-                  AND (started_at, session_uuid) < (coalesce($3::timestamptz, 'infinity'), coalesce($4::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')) \
-                ORDER BY started_at DESC, session_uuid DESC LIMIT $5), \
-             kept AS ( \
-               SELECT session_uuid, count(*) AS restorable FROM restante.expunged \
-                WHERE tenant_id = $1 AND account_id = $2 AND session_uuid = ANY (ARRAY(SELECT session_uuid FROM page WHERE expunged > 0)) \
-                GROUP BY session_uuid) \
-             SELECT page.*, coalesce(kept.restorable, 0) AS restorable FROM page LEFT JOIN kept USING (session_uuid) \
-             ORDER BY started_at DESC, session_uuid DESC",
-        )
-        .bind(tenant.0)
-        .bind(account.0)
-        .bind(after.map(|(at, _)| at))
-        .bind(after.map(|(_, session)| Uuid::from_u128(session.as_u128())))
-        .bind(i64::from(limit))
-        .fetch_all(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        Ok(rows)
-    })
-    .await?;
+    // Sums of one page only, so that they cost the same wherever it begins.
+    let query = sqlx::query(
+        "WITH page AS ( \
+           SELECT * FROM restante.sessions \
+            WHERE tenant_id = $1 AND account_id = $2 \
+              AND (started_at, session_uuid) < (coalesce($3::timestamptz, 'infinity'), coalesce($4::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')) \
+            ORDER BY started_at DESC, session_uuid DESC LIMIT $5), \
+         kept AS ( \
+           SELECT session_uuid, count(*) AS restorable FROM restante.expunged \
+            WHERE tenant_id = $1 AND account_id = $2 AND session_uuid = ANY (ARRAY(SELECT session_uuid FROM page WHERE expunged > 0)) \
+            GROUP BY session_uuid) \
+         SELECT page.*, coalesce(kept.restorable, 0) AS restorable FROM page LEFT JOIN kept USING (session_uuid) \
+         ORDER BY started_at DESC, session_uuid DESC",
+    )
+    .bind(tenant.0)
+    .bind(account.0)
+    .bind(after.map(|(at, _)| at))
+    .bind(after.map(|(_, session)| Uuid::from_u128(session.as_u128())))
+    .bind(i64::from(limit));
+    let rows = rows_as_tenant("session_page", pool, tenant, query).await?;
     rows.iter().map(past).collect()
 }
 
@@ -134,19 +127,12 @@ pub(crate) async fn exists(
     account: AccountId,
     session: SessionUuid,
 ) -> Result<bool, Error> {
-    named("session_exists", async {
-        let mut tx = as_tenant(pool, tenant).await?;
-        let exists = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT FROM restante.sessions WHERE tenant_id = $1 AND session_uuid = $3 AND account_id = $2) \
-                 OR EXISTS (SELECT FROM restante.expunged WHERE tenant_id = $1 AND session_uuid = $3 AND account_id = $2)",
-        )
-        .bind(tenant.0)
-        .bind(account.0)
-        .bind(Uuid::from_u128(session.as_u128()))
-        .fetch_one(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        Ok(exists)
-    })
-    .await
+    let query = sqlx::query(
+        "SELECT FROM restante.sessions WHERE tenant_id = $1 AND session_uuid = $3 AND account_id = $2 \
+         UNION ALL (SELECT FROM restante.expunged WHERE tenant_id = $1 AND session_uuid = $3 AND account_id = $2 LIMIT 1)",
+    )
+    .bind(tenant.0)
+    .bind(account.0)
+    .bind(Uuid::from_u128(session.as_u128()));
+    Ok(!rows_as_tenant("session_exists", pool, tenant, query).await?.is_empty())
 }

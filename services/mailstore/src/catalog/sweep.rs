@@ -78,19 +78,21 @@ impl Expunged {
 /// and not once a message.
 pub(crate) async fn purge_batch(pool: &Pool, batch: u32) -> Result<Purged, Error> {
     named("purge", async {
-        let mut tx = pool.begin().await?;
+        // Apart from the transaction, whose first lock is the maildrops': it must not hold `expunged` while it waits for one of them, since
+        // their holder may wait for a partition that is made, and that for us. What is gone or changed by then is passed over.
         let rows = sqlx::query(
             "SELECT tenant_id, account_id, uid, purge_day FROM restante.expunged \
              WHERE purge_day = (SELECT d.purge_day FROM restante.expunged d WHERE d.purge_day <= (clock_timestamp() AT TIME ZONE 'UTC')::date LIMIT 1) \
              ORDER BY segment_id, frame_offset LIMIT $1",
         )
         .bind(i64::from(batch))
-        .fetch_all(&mut *tx)
+        .fetch_all(pool)
         .await?;
         let mut due = Expunged::default();
         for row in &rows {
             due.push(row)?;
         }
+        let mut tx = pool.begin().await?;
         let purged = purge_in_tx(&mut tx, &due).await?;
         tx.commit().await?;
         Ok(Purged { due: rows.len() as u64, purged })

@@ -12,13 +12,14 @@ use runtime::fail_point;
 use tokio::time::{Instant, sleep};
 
 use super::group::Placed;
-use super::{DeliveryVerdict, Engine};
+use super::{DeliveryVerdict, Engine, Stay};
 use crate::Error;
 use crate::catalog::deliver::{self, Copy, CopyResult};
 
 impl Engine {
-    /// Commits, and answers everybody.
-    pub(super) async fn commit(&self, placed: Placed) {
+    /// Commits, and answers everybody; `first` ends when the first call has.
+    pub(super) async fn commit(&self, placed: Placed, first: Stay) {
+        let mut first = Some(first);
         let Placed { segment, octets, copies, mut answers } = placed;
         let started = Instant::now();
         let busy_until = started + Duration::from_millis(self.settings.busy_deadline_ms);
@@ -28,7 +29,9 @@ impl Engine {
         let mut pauses = Pauses::default();
         while let Some(recipients) = calls.pop() {
             let asked: Vec<Copy> = copies.iter().filter(|c| recipients.contains(&c.recipient)).cloned().collect();
-            let results = match deliver::deliver(&self.pool, self.role, segment, octets, &asked).await {
+            let called = deliver::deliver(&self.pool, self.role, segment, octets, &asked).await;
+            drop(first.take());
+            let results = match called {
                 Ok(results) => results,
                 Err(error) if worth_another_try(&error) && Instant::now() < away_until => {
                     tracing::debug!(%segment, kind = error.kind(), %error, "a commit is tried again");

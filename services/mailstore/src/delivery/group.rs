@@ -1,22 +1,18 @@
 //! A group of deliveries becomes a segment: one frame per message and tenant, and the copies to commit.
-//!
-//! A frame that one recipient of its tenant has holds that recipient's Return-Path and Delivered-To lines itself. A frame that
-//! several recipients share holds what they share, and the two lines are kept with each copy.
 
 use bytes::Bytes;
-use mail_types::{Random, SegmentUuid, TenantId, Timestamp};
-use sha2::{Digest as _, Sha256};
+use mail_types::{Random, SegmentUuid, Timestamp};
 use tokio::sync::oneshot;
 
-use super::{Delivery, DeliveryVerdict, Queued, Recipient, Target};
+use super::prepare::{Prepared, PreparedFrame};
+use super::{DeliveryVerdict, Queued};
 use crate::bodies::encode::{Encoded, Plain, encode};
-use crate::bodies::keys::{Keys, TenantKey};
+use crate::bodies::keys::TenantKey;
 use crate::bodies::meta::{Meta, MetaCopy};
 use crate::bodies::segment::SegmentBuilder;
 use crate::catalog::deliver::Copy;
 use crate::incoming::Permit;
 use crate::mend::traits;
-use crate::trace;
 
 /// A segment on its way: what to commit when it is durable, and who waits.
 pub(crate) struct Placed {
@@ -94,27 +90,26 @@ pub(crate) struct Making<'a> {
     pub(crate) now: Timestamp,
     pub(crate) incarnation: u128,
     pub(crate) random: &'a dyn Random,
-    pub(crate) keys: &'a Keys,
 }
 
 impl Making<'_> {
-    /// Builds the segment; `None` if nothing came of it. Deliveries that cannot be stored (a tenant's key is away or erased) have
-    /// been answered, and their neighbours are none the worse.
+    /// Builds the segment; `None` if nothing came of it. Deliveries that do not fit have been answered, and their neighbours are
+    /// none the worse.
     pub(crate) async fn build(&self, group: Vec<Queued>) -> Option<Built> {
         let mut answers = Answers::new();
         let mut builder = SegmentBuilder::new(self.segment, self.now, self.incarnation);
         let (mut copies, mut memory) = (Vec::new(), Vec::new());
-        for Queued { delivery, answer } in group {
-            let recipients = delivery.recipients.len();
+        for Queued { mut prepared, answer } in group {
+            memory.append(&mut prepared.memory);
+            let recipients = prepared.recipients;
             let first = answers.push(recipients, answer);
-            if let Err(why) = self.add(&mut builder, &mut copies, first, &delivery).await {
+            if let Err(why) = self.add(&mut builder, &mut copies, first, prepared).await {
                 tracing::warn!(segment = %self.segment, why, recipients, "a message could not be put into a segment");
                 copies.retain(|copy: &Copy| copy.recipient < first);
                 for recipient in first..first + recipients {
                     answers.set(recipient, DeliveryVerdict::Unavailable);
                 }
             }
-            memory.extend(delivery.body.into_memory());
         }
         if copies.is_empty() {
             return None;
@@ -131,87 +126,59 @@ impl Making<'_> {
         builder: &mut SegmentBuilder,
         copies: &mut Vec<Copy>,
         first: usize,
-        delivery: &Delivery,
+        prepared: Prepared,
     ) -> Result<(), &'static str> {
-        for tenant in tenants(&delivery.recipients) {
-            let key = self.keys.current(tenant).await.map_err(|error| error.kind())?;
-            let of_tenant: Vec<(usize, &Recipient, Vec<&Target>)> = delivery
-                .recipients
-                .iter()
-                .enumerate()
-                .map(|(at, r)| (first + at, r, r.targets.iter().filter(|t| t.tenant == tenant).collect()))
-                .filter(|(_, _, targets): &(_, _, Vec<_>)| !targets.is_empty())
-                .collect();
-            let shared = of_tenant.len() > 1;
-            let prefix_of = |recipient: &Recipient| trace::prefix(&delivery.reverse_path, &recipient.given);
-
-            let mut own_lines = match of_tenant.first() {
-                Some((_, recipient, _)) if !shared => prefix_of(recipient),
-                _ => String::new(),
-            };
-            own_lines.push_str(&delivery.received);
-            own_lines.push_str("\r\n");
-            let (mut head, body) = delivery.body.cut();
-            head.insert(0, Bytes::from(own_lines));
-
+        let is_large = prepared.is_large();
+        let sender = prepared.reverse_path.as_str();
+        for PreparedFrame { tenant, key, head, body, sha256, copies: of_frame } in prepared.frames {
             let first_ordinal = builder.copies();
-            let mut ordinal = first_ordinal;
-            let mut planned = Vec::new();
-            for (number, recipient, targets) in &of_tenant {
-                let prefix = shared.then(|| prefix_of(recipient));
-                for target in targets {
-                    planned.push((ordinal, *number, *recipient, target.account, prefix.clone()));
-                    ordinal += 1;
-                }
-            }
+            let octets = head.octets as usize + body.octets as usize;
+            let numbered = || (first_ordinal..).zip(&of_frame);
             let meta = Meta {
-                sha256: digest(head.iter().chain(&body)),
+                sha256,
                 received_ms: self.now.unix_ms(),
-                sender: delivery.reverse_path.as_str().to_owned().into(),
-                source: delivery.source.into(),
-                copies: planned
-                    .iter()
-                    .map(|(ordinal, _, recipient, account, prefix)| MetaCopy {
-                        ordinal: *ordinal,
-                        account: *account,
-                        address: recipient.given.clone().into(),
-                        prefix: prefix.clone().map(Into::into),
+                sender: sender.to_owned().into(),
+                source: prepared.source.into(),
+                copies: numbered()
+                    .map(|(ordinal, copy)| MetaCopy {
+                        ordinal,
+                        account: copy.account,
+                        address: copy.address.clone().into(),
+                        prefix: copy.prefix.clone().map(Into::into),
                         legacy_id: None,
                         uid: None,
                     })
                     .collect(),
-                sha256_received: delivery.body.sha256,
+                sha256_received: prepared.sha256_received,
             };
-            let shape = delivery.body.shape;
             let plain = Plain {
-                traits: shape.traits,
+                traits: prepared.traits,
                 tenant,
                 guid: self.segment.guid(first_ordinal).ok_or("too many copies")?,
-                body_lines: u32::try_from(shape.body_lines).map_err(|_| "too many lines")?,
+                body_lines: prepared.body_lines,
                 meta,
                 head,
                 body,
                 salt: self.random.octets16(),
                 meta_salt: self.random.octets16(),
             };
-            let Encoded { header, parts } = seal(plain, key).await?;
-            let number_of_copies = u16::try_from(planned.len()).map_err(|_| "too many copies")?;
+            let Encoded { header, parts } = seal(plain, key, is_large).await?;
+            let number_of_copies = u16::try_from(of_frame.len()).map_err(|_| "too many copies")?;
             let place = builder
                 .push(&header, number_of_copies, first_ordinal, parts)
                 .map_err(|_| "the segment grows too large")?;
-            for (ordinal, recipient, _, account, prefix) in planned {
-                let own = prefix.as_ref().map_or(0, String::len);
-                let octets = header.head_octets as usize + header.body_octets as usize + own;
+            for (ordinal, copy) in (first_ordinal..).zip(of_frame) {
+                let own = copy.prefix.as_ref().map_or(0, String::len);
                 copies.push(Copy {
                     ordinal,
-                    recipient,
+                    recipient: first + copy.recipient,
                     tenant,
-                    account,
+                    account: copy.account,
                     guid: self.segment.guid(ordinal).ok_or("too many copies")?,
-                    octets: u32::try_from(octets).map_err(|_| "too many octets")?,
+                    octets: u32::try_from(octets + own).map_err(|_| "too many octets")?,
                     place,
-                    traits: shape.traits | if prefix.is_some() { traits::EXTRAS } else { 0 },
-                    prefix,
+                    traits: prepared.traits | if copy.prefix.is_some() { traits::EXTRAS } else { 0 },
+                    prefix: copy.prefix,
                 });
             }
         }
@@ -219,34 +186,11 @@ impl Making<'_> {
     }
 }
 
-/// Octets from which compressing and encrypting would hold up the other tasks of a thread.
-const BLOCKING_FROM: usize = 256 * 1024;
-
-/// Compresses and encrypts, large messages beside the reactor.
-async fn seal(plain: Plain<'static>, key: TenantKey) -> Result<Encoded, &'static str> {
-    let octets: usize = plain.body.iter().map(Bytes::len).sum();
+/// Encrypts, large messages beside the reactor.
+async fn seal(plain: Plain<'static>, key: TenantKey, is_large: bool) -> Result<Encoded, &'static str> {
     let work = move || encode(plain, key.version, &key.key).map_err(|_| "the message cannot be encrypted");
-    if octets < BLOCKING_FROM {
+    if !is_large {
         return work();
     }
     tokio::task::spawn_blocking(work).await.map_err(|_| "the message cannot be encrypted")?
-}
-
-/// The tenants of the recipients, each once, in order of their first.
-fn tenants(recipients: &[Recipient]) -> Vec<TenantId> {
-    let mut tenants = Vec::new();
-    for target in recipients.iter().flat_map(|r| &r.targets) {
-        if !tenants.contains(&target.tenant) {
-            tenants.push(target.tenant);
-        }
-    }
-    tenants
-}
-
-fn digest<'a>(pieces: impl Iterator<Item = &'a Bytes>) -> [u8; 32] {
-    let mut sha256 = Sha256::new();
-    for piece in pieces {
-        sha256.update(piece);
-    }
-    sha256.finalize().into()
 }

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
+use super::elsewhere::Elsewhere;
 use super::queue::{Fair, Pace};
 use super::{Engine, Queued};
 
@@ -51,21 +52,22 @@ struct Put {
 }
 
 /// Runs until nobody can deliver any more, and everything that was queued has been answered.
-pub(super) async fn run(engine: Arc<Engine>, mut arriving: mpsc::Receiver<Queued>) {
-    let mut pipeline = Pipeline::new(engine);
+pub(super) async fn run(engine: Arc<Engine>, mut arriving: mpsc::Receiver<Queued>, elsewhere: Arc<Elsewhere>) {
+    let mut pipeline = Pipeline::new(engine, elsewhere.clone());
     let mut open = true;
     while open || !pipeline.is_idle() {
         while let Ok(queued) = arriving.try_recv() {
             pipeline.queue(queued);
         }
         pipeline.start();
-        let wake = pipeline.overtakes_at();
+        let wake = pipeline.may_go_at();
         tokio::select! {
             queued = arriving.recv(), if open => match queued {
                 Some(queued) => pipeline.queue(queued),
                 None => open = false,
             },
             () = pipeline.ended(), if !pipeline.puts.is_empty() => {}
+            () = elsewhere.fewer.notified() => {}
             () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
         }
     }
@@ -79,10 +81,13 @@ struct Pipeline {
     puts: JoinSet<Option<Duration>>,
     under_way: HashMap<Id, Put>,
     pace: Pace,
+    elsewhere: Arc<Elsewhere>,
+    /// When the last group's PUT ended.
+    last_ended: Option<Instant>,
 }
 
 impl Pipeline {
-    fn new(engine: Arc<Engine>) -> Self {
+    fn new(engine: Arc<Engine>, elsewhere: Arc<Elsewhere>) -> Self {
         let pace = Pace::new(Duration::from_millis(engine.settings.slow_put_ms));
         Self {
             engine,
@@ -91,6 +96,8 @@ impl Pipeline {
             puts: JoinSet::new(),
             under_way: HashMap::new(),
             pace,
+            elsewhere,
+            last_ended: None,
         }
     }
 
@@ -99,8 +106,8 @@ impl Pipeline {
     }
 
     fn queue(&mut self, queued: Queued) {
-        let tenant = queued.delivery.tenant().unwrap_or(TenantId(0));
-        if queued.delivery.body.octets() > self.engine.settings.large_octets {
+        let tenant = queued.prepared.tenant().unwrap_or(TenantId(0));
+        if queued.prepared.octets > self.engine.settings.large_octets {
             self.large.push(tenant, queued);
         } else {
             self.small.push(tenant, queued);
@@ -110,7 +117,7 @@ impl Pipeline {
     /// Starts every PUT that may start.
     fn start(&mut self) {
         let now = Instant::now();
-        while !self.small.is_empty() && self.overtakes_at().is_none_or(|at| at <= now) && self.has_room(Lane::Groups) {
+        while !self.small.is_empty() && self.may_go_at().is_none_or(|at| at <= now) && self.has_room(Lane::Groups) {
             if self.in_lane(Lane::Groups).next().is_some() {
                 OVERTAKEN.inc();
             }
@@ -129,13 +136,19 @@ impl Pipeline {
         }
     }
 
-    /// When a group that waits may go up beside those under way: as soon as all of those are slow. `None`: at once, or not by
-    /// the time alone.
-    fn overtakes_at(&self) -> Option<Instant> {
+    /// When a group that waits may go up. Beside others under way: as soon as all of those are slow. When none is: at once, unless
+    /// more messages than wait are about to join it or to make room for their senders' next ones; and those it does not await longer
+    /// than a slow PUT. `None`: at once, or not by the time alone.
+    fn may_go_at(&self) -> Option<Instant> {
         if self.small.is_empty() || !self.has_room(Lane::Groups) {
             return None;
         }
-        Some(self.in_lane(Lane::Groups).map(|put| put.since).max()? + self.pace.slow_after())
+        let since = match self.in_lane(Lane::Groups).map(|put| put.since).max() {
+            Some(since) => since,
+            None if self.small.len() >= self.elsewhere.messages() => return None,
+            None => self.last_ended?,
+        };
+        Some(since + self.pace.slow_after())
     }
 
     fn has_room(&self, lane: Lane) -> bool {
@@ -159,21 +172,22 @@ impl Pipeline {
             && copies < settings.segment_copies
             && let Some(queued) = self.small.pop()
         {
-            octets += queued.delivery.body.octets();
-            copies += queued.delivery.recipients.iter().map(|r| r.targets.len()).sum::<usize>();
+            octets += queued.prepared.octets;
+            copies += queued.prepared.copies();
             group.push(queued);
         }
         group
     }
 
     fn put(&mut self, lane: Lane, group: Vec<Queued>) {
-        let engine = self.engine.clone();
-        let since = Instant::now();
+        let (engine, elsewhere) = (self.engine.clone(), self.elsewhere.clone());
+        let (messages, since) = (group.len(), Instant::now());
         let task = self.puts.spawn(async move {
             let placed = engine.write(group).await?;
             let took = since.elapsed();
-            // Beside the next PUT: a maildrop that is busy holds up nobody else.
-            tokio::spawn(async move { engine.commit(placed).await });
+            // A maildrop that is busy holds up nobody else.
+            let stay = elsewhere.stay(messages);
+            tokio::spawn(async move { engine.commit(placed, stay).await });
             Some(took)
         });
         self.under_way.insert(task.id(), Put { lane, since });
@@ -192,8 +206,9 @@ impl Pipeline {
         };
         let put = self.under_way.remove(&id);
         // Large ones have a pace of their own.
-        if let (Some(took), Some(Put { lane: Lane::Groups, .. })) = (took, put) {
-            self.pace.note(took);
+        if let Some(Put { lane: Lane::Groups, .. }) = put {
+            self.last_ended = Some(Instant::now());
+            took.into_iter().for_each(|took| self.pace.note(took));
         }
     }
 }

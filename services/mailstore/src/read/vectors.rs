@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use super::part::{PartReader, Wants};
 use crate::bodies::Bodies;
 use crate::bodies::cipher::{DataKey, PartName, WrappedKey, wrap_key};
-use crate::bodies::encode::{Encoded, Plain, encode};
+use crate::bodies::encode::{Encoded, Packed, Plain, encode};
 use crate::bodies::frame::{Codec, FrameHeader, HEADER_LEN};
 use crate::bodies::meta::{Meta, MetaCopy};
 use crate::bodies::segment::{SEGMENT_HEADER_LEN, SegmentBuilder};
@@ -120,6 +120,12 @@ fn boundaries() -> Vec<Sent> {
     all
 }
 
+/// A body of several blocks, the first of which is short.
+fn blocks() -> Vec<Sent> {
+    let lines = (0..6_000).map(|n| format!("Line {n} of a long message\r\n"));
+    vec![Sent::new(7, ALICE, format!("Subject: blocks\r\n\r\n{}", lines.collect::<String>()))]
+}
+
 fn data_key(tenant: i32, version: u32) -> DataKey {
     let mut key = Zeroizing::new([0; 32]);
     SeededRandom::new(0xda7a_0000 + (tenant as u64) * 16 + u64::from(version)).fill(key.as_mut_slice());
@@ -148,7 +154,7 @@ async fn make() -> (Vec<File>, Vec<(String, Vec<Holds>)>) {
         files.push((format!("bucket/v1/key/{tenant}/{version}"), wrapped));
     }
     let (mut described, mut held) = (Vec::new(), Vec::new());
-    for (name, sent) in [("one", one()), ("mixed", mixed()), ("boundaries", boundaries())] {
+    for (name, sent) in [("one", one()), ("mixed", mixed()), ("boundaries", boundaries()), ("blocks", blocks())] {
         let uuid = SegmentUuid::new(MADE, &random);
         let mut builder = SegmentBuilder::new(uuid, MADE, INCARNATION);
         let (mut frames, mut holds) = (Vec::new(), Vec::new());
@@ -174,8 +180,12 @@ async fn make() -> (Vec<File>, Vec<(String, Vec<Holds>)>) {
 
 /// Adds a frame as a delivery does; its description in JSON, and what it holds.
 async fn add(builder: &mut SegmentBuilder, uuid: SegmentUuid, random: &SeededRandom, sent: &Sent) -> (String, Holds) {
-    let mut incoming =
-        Incoming::new(MemoryBudget::new(1 << 24, std::time::Duration::from_secs(1)), TenantId(sent.tenant), 1 << 24);
+    let mut incoming = Incoming::new(
+        MemoryBudget::new(1 << 24, std::time::Duration::from_secs(1)),
+        TenantId(sent.tenant),
+        1 << 24,
+        None,
+    );
     incoming.write(&sent.text).await.unwrap();
     let body = incoming.finish();
     let sender = ReversePath::parse(sent.sender).unwrap();
@@ -215,8 +225,8 @@ async fn add(builder: &mut SegmentBuilder, uuid: SegmentUuid, random: &SeededRan
         tenant: TenantId(sent.tenant),
         guid: uuid.guid(first).unwrap(),
         body_lines: body.shape.body_lines.try_into().unwrap(),
-        head,
-        body: rest,
+        head: Packed::new(head),
+        body: Packed::new(rest),
         meta: meta.clone(),
         salt: random.octets16(),
         meta_salt: random.octets16(),

@@ -66,6 +66,8 @@ async fn another_tenant_cannot_read_a_frame() {
 async fn what_queues_behind_a_put_becomes_one_segment() {
     let world = World::new().await;
     let alice = world.account("a", None).await;
+    assert!(is_stored(&world.deliver(b"first", &[("alice@a.test", &[alice])]).await[0]), "the tenant has a key");
+    let before = world.store.calls(Operation::Put);
     world.store.nth(Operation::Put, 1, Fault::Hang);
     let mut sent = tokio::task::JoinSet::new();
     for n in 0..40 {
@@ -75,7 +77,7 @@ async fn what_queues_behind_a_put_becomes_one_segment() {
         });
     }
     // The first is in flight; every other is in the queue or will be before the store answers.
-    while world.store.calls(Operation::Put) == 0 {
+    while world.store.calls(Operation::Put) == before {
         tokio::task::yield_now().await;
     }
     for _ in 0..200 {
@@ -85,9 +87,22 @@ async fn what_queues_behind_a_put_becomes_one_segment() {
     while let Some(verdicts) = sent.join_next().await {
         assert!(is_stored(&verdicts.unwrap()[0]));
     }
-    assert!(world.store.calls(Operation::Put) <= 3, "{} PUTs", world.store.calls(Operation::Put));
-    assert_eq!(world.read_all(alice).await.len(), 40);
+    let puts = world.store.calls(Operation::Put) - before;
+    assert!(puts <= 3, "{puts} PUTs");
+    assert_eq!(world.read_all(alice).await.len(), 41);
     world.check_counters().await;
+}
+
+#[tokio::test]
+async fn a_tenants_first_messages_make_one_key_however_many_they_are() {
+    let world = World::new().await;
+    let alice = world.account("a", None).await;
+    let mut sent = send(&world, 40, alice);
+    while let Some(verdicts) = sent.join_next().await {
+        assert!(is_stored(&verdicts.unwrap()[0]));
+    }
+    let segments = world.count("SELECT count(*) FROM restante.segments").await;
+    assert_eq!(world.store.calls(Operation::Put), 1 + segments as u64, "a key, and the segments");
 }
 
 /// Sends `count` messages at the same time; the tasks, and when this returns, all are on their way to the queue.

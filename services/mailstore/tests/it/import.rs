@@ -10,6 +10,7 @@ use runtime::database::DbRole;
 use runtime::keys::MasterKeys;
 use testkit::{Fault, Operation};
 
+use crate::process::{Process, Ran, run_until};
 use crate::world::{MASTER_KEY, World, expunge, is_stored};
 
 async fn worker(world: &World) -> Mailstore {
@@ -298,6 +299,43 @@ async fn two_imports_of_one_source_at_once_take_each_message_once() {
     assert_eq!(first.renamed + second.renamed, 0);
     assert_eq!(unique_ids(&world, alice).await.into_iter().collect::<BTreeSet<_>>().len(), 100);
     world.check_counters().await;
+}
+
+/// Six messages, two to a segment.
+async fn import_six(store: Mailstore, target: Target) -> ImportReport {
+    let settings = ImportSettings { segment_messages: 2, ..ImportSettings::default() };
+    let mut importer = store.importer(target, "x@a.test", settings);
+    for n in 0..6 {
+        push(&mut importer, &n.to_string(), Some(&n.to_string()), format!("\n{n}\n").as_bytes()).await.unwrap();
+    }
+    importer.flush().await.unwrap();
+    importer.report()
+}
+
+#[tokio::test]
+async fn an_import_that_stops_anywhere_goes_on_where_it_was() {
+    for (point, committed) in [("import.before_put", 2), ("import.after_put", 2), ("import.after_commit", 4)] {
+        let world = World::new().await;
+        let alice = world.account("a", None).await;
+        let process = Process::start(&world).await;
+        let importing = import_six(process.worker.clone(), alice);
+        let (ran, _) = run_until(process, (point, 2), importing).await;
+        assert!(matches!(ran, Ran::Stopped), "{point}: nobody came by");
+        world.check_rows().await;
+        let all: Vec<String> = (0..6).map(|n| n.to_string()).collect();
+        assert_eq!(unique_ids(&world, alice).await, all[..committed], "{point}");
+
+        let next = Process::start(&world).await;
+        world.settle(&next).await;
+        world.check_nothing_is_left().await;
+        let report = next.spawn(import_six(next.worker.clone(), alice)).await.unwrap();
+        let committed = committed as u64;
+        assert_eq!((report.imported, report.known, report.renamed), (6 - committed, committed, 0), "{point}");
+        assert_eq!(unique_ids(&world, alice).await, all, "{point}");
+        let texts = world.read_all(alice).await;
+        assert_eq!(texts, all.iter().map(|n| format!("\r\n{n}\r\n").into_bytes()).collect::<Vec<_>>(), "{point}");
+        world.check_rows().await;
+    }
 }
 
 #[tokio::test]

@@ -60,6 +60,7 @@ pub(crate) struct Process {
     pub(crate) lmtp: Mailstore,
     pub(crate) pop3: Mailstore,
     pub(crate) admin: Mailstore,
+    pub(crate) worker: Mailstore,
     pub(crate) sweeper: Sweeper,
     pub(crate) compactor: Compactor,
 }
@@ -89,8 +90,9 @@ impl Process {
         let worker = parts(DbRole::Worker).await;
         let sweeper = Sweeper::new(worker.pool.clone(), worker.store.clone(), &worker.store_settings, SWEEP);
         let compactor = Compactor::new(&worker, COMPACT);
+        let worker = Mailstore::open(worker).await.unwrap();
         drop(entered);
-        Self { runtime: Some(runtime), lmtp, pop3, admin, sweeper, compactor }
+        Self { runtime: Some(runtime), lmtp, pop3, admin, worker, sweeper, compactor }
     }
 
     /// Runs something in it.
