@@ -6,7 +6,9 @@
     reason = "helpers of tests: what is not there fails the test"
 )]
 
+mod clients;
 mod documents;
+mod domains;
 mod dry_run;
 mod idempotency;
 mod isolation;

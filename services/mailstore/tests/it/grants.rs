@@ -50,6 +50,7 @@ const FUNCTIONS: &[(&str, &[&str])] = &[
             "worker_account_1",
             "worker_drop_purged_1",
             "worker_expire_1",
+            "worker_expire_claims_1",
             "worker_import_1",
             "worker_import_known_1",
             "worker_mark_1",
