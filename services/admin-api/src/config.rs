@@ -24,6 +24,9 @@ pub struct Config {
     pub upload_timeout_ms: u64,
     /// How long a connection may be silent, milliseconds. Default 120 000.
     pub idle_timeout_ms: u64,
+    /// Requests of a minute, from one address, for the settings of mail clients: autoconfig, autodiscover and profiles, which need no
+    /// key. Of IPv6: from one network of 64 bits. Behind something that speaks TLS its address is the one. Default 600.
+    pub client_settings_per_minute: u32,
 }
 
 impl Default for Config {
@@ -36,6 +39,7 @@ impl Default for Config {
             request_timeout_ms: 30_000,
             upload_timeout_ms: 600_000,
             idle_timeout_ms: 120_000,
+            client_settings_per_minute: 600,
         }
     }
 }

@@ -98,7 +98,8 @@ impl FromRequest<AppState> for Bodiless {
     }
 }
 
-async fn read_body(body: Body, most: usize) -> Result<Bytes, Problem> {
+/// A body of so many octets at most.
+pub(crate) async fn read_body(body: Body, most: usize) -> Result<Bytes, Problem> {
     to_bytes(body, most).await.map_err(|error| {
         // The limit is the one cause that axum tells apart from a broken connection only by its type.
         let limit = std::error::Error::source(&error).is_some_and(|cause| cause.to_string().contains("limit"));

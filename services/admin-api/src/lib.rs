@@ -9,7 +9,9 @@
 mod answer;
 pub mod bodies;
 mod caller;
+mod clients;
 mod config;
+mod dns;
 mod extract;
 mod fields;
 mod guard;
@@ -20,6 +22,7 @@ mod permissions;
 mod policies;
 mod problem;
 mod quotas;
+mod publish;
 mod server;
 mod v1;
 
@@ -31,12 +34,14 @@ use axum::routing::get;
 use directory::Directory;
 use mail_types::{Clock, Random};
 use mailstore::Mailstore;
+use net::egress::Egress;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::guard::Guard;
 
 pub use config::Config;
 pub use openapi::document as openapi;
+pub use publish::Publish;
 pub use server::serve;
 
 /// What every request works with.
@@ -48,6 +53,10 @@ pub struct AppState {
     pub mailstore: Mailstore,
     /// Bounds.
     pub config: Arc<Config>,
+    /// The way to the DNS and to what tenants choose.
+    pub egress: Egress,
+    /// What tenants are told to publish, and mail clients to connect to.
+    pub publish: Arc<Publish>,
     /// This host's name, as `Received` lines show it.
     pub host: Arc<str>,
     /// The time of day.
@@ -62,10 +71,14 @@ pub fn router(state: AppState) -> Router {
     let document = openapi::complete(document);
     let guard = Guard::new(state.clone(), &document);
     let docs = SwaggerUi::new("/docs").url("/v1/openapi.json", document);
-    api.route_layer(axum::middleware::from_fn_with_state(guard, guard::guard))
+    let served = api
+        .route_layer(axum::middleware::from_fn_with_state(guard, guard::guard))
         .with_state(state.clone())
         .merge(docs)
+        .merge(clients::router(state.clone()))
         .route("/", get(async || Redirect::temporary("/docs/")))
         .route("/problems/{code}", get(problem::explain))
-        .layer(axum::middleware::from_fn_with_state(state, observe::observe))
+        .layer(axum::middleware::from_fn_with_state(state, observe::observe));
+    // Before the routes are looked at, hence around them.
+    Router::new().fallback_service(served).layer(axum::middleware::map_request(clients::in_lower_case))
 }

@@ -145,7 +145,7 @@ impl IntoResponses for Problems {
             of("401", "unauthorized"),
             of("403", "forbidden: the role of the key does not allow it"),
             of("404", "not-found: it does not exist, or the key does not reach it"),
-            of("409", "duplicate, in-use, limit-reached, over-quota, suspended, under-way"),
+            of("409", "duplicate, in-use, limit-reached, over-quota, suspended, unproved, operator-decides, under-way"),
             of("412", "precondition-failed: If-Match names another version"),
             of("413", "too-large"),
             of("415", "unsupported-media-type"),

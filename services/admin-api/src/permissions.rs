@@ -41,6 +41,7 @@ pub(crate) const OPERATIONS: &[(Method, &str, Needs)] = &[
     (DELETE, "/v1/domains/{name}", A(P::DomainsWrite)),
     (POST, "/v1/domains/{name}/verify", A(P::DomainsWrite)),
     (POST, "/v1/domains/{name}/restore", A(P::DomainsWrite)),
+    (GET, "/v1/domains/{name}/dns", A(P::DomainsRead)),
     (GET, "/v1/domains/{name}/usage", A(P::UsageRead)),
     (POST, "/v1/accounts", A(P::AccountsWrite)),
     (GET, "/v1/accounts", A(P::AccountsRead)),

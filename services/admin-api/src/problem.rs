@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 /// What kinds there are: code, status, title, and what to do about it.
-const KINDS: [(Kind, &str, StatusCode, &str, &str); 18] = {
+const KINDS: [(Kind, &str, StatusCode, &str, &str); 21] = {
     use Kind::*;
     use StatusCode as S;
     [
@@ -53,6 +53,27 @@ const KINDS: [(Kind, &str, StatusCode, &str, &str); 18] = {
         (InUse, "in-use", S::CONFLICT, "Still in use", "Something depends on it; delete that first."),
         (LimitReached, "limit-reached", S::CONFLICT, "Limit reached", "Delete something, or have the limit raised."),
         (OverQuota, "over-quota", S::CONFLICT, "Over quota", "The maildrop or its tenant is full."),
+        (
+            Unproved,
+            "unproved",
+            S::CONFLICT,
+            "Not proved",
+            "Publish the TXT record of the domain's challenge, and try again when the DNS shows it.",
+        ),
+        (
+            OperatorDecides,
+            "operator-decides",
+            S::CONFLICT,
+            "The operator has to decide",
+            "The TXT record was seen. This name is not given on a record alone: ask the operator of the service.",
+        ),
+        (
+            RateLimited,
+            "rate-limited",
+            S::TOO_MANY_REQUESTS,
+            "Too many requests",
+            "Try again after the seconds in Retry-After.",
+        ),
         (Suspended, "suspended", S::CONFLICT, "Suspended", "The tenant is suspended and takes no mail."),
         (
             UnderWay,
@@ -116,6 +137,9 @@ pub(crate) enum Kind {
     InUse,
     LimitReached,
     OverQuota,
+    Unproved,
+    OperatorDecides,
+    RateLimited,
     Suspended,
     UnderWay,
     PreconditionFailed,
@@ -206,6 +230,9 @@ impl IntoResponse for Problem {
             Kind::Unauthorized => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"restante\""));
             }
+            Kind::RateLimited => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
+            }
             Kind::Unavailable | Kind::UnderWay => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
             }
@@ -226,6 +253,7 @@ impl From<directory::Error> for Problem {
             Error::Duplicate(what) => Self::with_detail(Kind::Duplicate, format!("{what} already exists")),
             Error::InUse(what) => Self::with_detail(Kind::InUse, what),
             Error::LimitReached(what) => Self::with_detail(Kind::LimitReached, what),
+            Error::NeedsOperator => Self::new(Kind::OperatorDecides),
             Error::Suspended => Self::new(Kind::Suspended),
             Error::OverQuota => Self::new(Kind::OverQuota),
             Error::VersionMismatch => Self::new(Kind::PreconditionFailed),

@@ -28,6 +28,7 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(domains::get, domains::change, domains::delete))
         .routes(routes!(domains::verify))
         .routes(routes!(domains::restore))
+        .routes(routes!(domains::records))
         .routes(routes!(domains::usage))
         .routes(routes!(accounts::create, accounts::list))
         .routes(routes!(accounts::get, accounts::change, accounts::delete))

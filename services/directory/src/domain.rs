@@ -1,5 +1,8 @@
-//! Domains. A tenant's own key *claims* a domain, and the claim occupies nothing; a platform administrator who creates or
-//! vouches for it gives it its name, which only one tenant can have.
+//! Domains. A tenant's own key *claims* a domain, and the claim occupies nothing; its TXT record in the DNS, or a platform
+//! administrator who creates or vouches for it, gives it its name, which only one tenant can have.
+//!
+//! Who claims learns nothing of others: whether a name is taken is only looked at once the claim is proved, and then the answer
+//! is for whoever controls the domain's DNS.
 
 use chrono::{DateTime, Utc};
 use mail_types::{DomainId, DomainName, Random, TenantId, TenantSlug};
@@ -30,6 +33,8 @@ pub struct Domain {
     pub challenge: String,
     /// Since when it is proved or vouched for; `None`: no mail and no login yet.
     pub verified_at: Option<DateTime<Utc>>,
+    /// Since when it is a claim; of one that has its name it says nothing.
+    pub claimed_at: DateTime<Utc>,
     /// What it decided.
     pub policy: Policy,
     /// What it may use.
@@ -85,6 +90,7 @@ struct DomainRow {
     name: String,
     challenge: String,
     verified_at: Option<DateTime<Utc>>,
+    claimed_at: DateTime<Utc>,
     policy: Value,
     max_octets: Option<i64>,
     max_messages: Option<i64>,
@@ -99,7 +105,7 @@ struct DomainRow {
 macro_rules! select_domains {
     ($rest:literal) => {
         concat!(
-            "SELECT d.tenant_id, d.domain_id, t.slug, d.name, d.challenge, d.verified_at, d.policy, d.max_octets, d.max_messages, d.max_accounts,
+            "SELECT d.tenant_id, d.domain_id, t.slug, d.name, d.challenge, d.verified_at, d.claimed_at, d.policy, d.max_octets, d.max_messages, d.max_accounts,
                     d.max_hourly, d.deleted_at, d.row_version, d.created_at
                FROM restante.domains d JOIN restante.tenants t ON t.tenant_id = d.tenant_id ",
             $rest
@@ -116,6 +122,7 @@ impl DomainRow {
             name: shown::domain_name(&self.name)?,
             challenge: self.challenge,
             verified_at: self.verified_at,
+            claimed_at: self.claimed_at,
             policy: Policy::from_json(self.policy, "domains")?,
             quota: Quota {
                 octets: self.max_octets,
@@ -155,8 +162,8 @@ impl Directory {
         .fetch_one(&mut *tx)
         .await
         .map_err(|error| Error::from(error).or_duplicate("this domain"))?;
-        if caller.tenant().is_none() {
-            verify(&mut tx, owner.id, DomainId(domain_id)).await?;
+        if caller.tenant().is_none() && !verify(&mut tx, owner.id, DomainId(domain_id)).await? {
+            return Err(Error::Duplicate("this domain, at another tenant,"));
         }
         let domain = find_of(&mut tx, owner.id, &new.name).await?.ok_or(Error::NotFound)?;
         record(&mut tx, caller, "domain.create", &domain, None, Some(audited(&domain))).await?;
@@ -239,7 +246,8 @@ impl Directory {
         Ok(after)
     }
 
-    /// Gives a claimed domain its name on a platform administrator's word; again is no change.
+    /// Gives a claimed domain its name on a platform administrator's word; again is no change. From another tenant that has the name it
+    /// is taken only if nothing lies in its domain: mail must not change hands.
     pub async fn vouch_for_domain(
         &self,
         caller: &Caller,
@@ -251,11 +259,64 @@ impl Directory {
         let before = find_locked(&mut tx, caller, name, of, precondition).await?;
         caller.require(Permission::DomainsVouch)?;
         enter(&mut tx, before.tenant_id).await?;
-        verify(&mut tx, before.tenant_id, before.id).await?;
+        if !verify(&mut tx, before.tenant_id, before.id).await? {
+            free(&mut tx, caller, &before).await?;
+            if !verify(&mut tx, before.tenant_id, before.id).await? {
+                return Err(Error::Duplicate("this domain, at another tenant,"));
+            }
+        }
         let after = find_of(&mut tx, before.tenant_id, name).await?.ok_or(Error::NotFound)?;
-        record(&mut tx, caller, "domain.verify", &after, Some(audited(&before)), Some(audited(&after))).await?;
+        record_verified(&mut tx, caller, &before, &after, "vouched").await?;
         self.finish(tx, caller).await?;
         Ok(after)
+    }
+
+    /// Gives a claimed domain its name after its challenge was seen in the DNS; of one that has its name nothing changes. `seen` is the
+    /// challenge that was seen, if any: if the claim is another by now, it is not proved.
+    ///
+    /// Where another tenant has the name: [`Error::NeedsOperator`]. The record says who controls the domain today, and not what is to
+    /// become of the mail that lies with the other tenant; to hand the name over silently would also hand over the mail that
+    /// comes from then on. The answer is not that of an unproved claim, because whoever gets it has proved to control the domain,
+    /// would otherwise mend a record that is right for ever, and can see from the domain's MX records where its mail goes;
+    /// who only claims never gets this far.
+    pub async fn prove_domain(
+        &self,
+        caller: &Caller,
+        name: &DomainName,
+        of: Option<&TenantSlug>,
+        seen: Option<&str>,
+        precondition: &Precondition,
+    ) -> Result<Domain> {
+        let mut tx = self.begin(caller).await?;
+        let before = find_locked(&mut tx, caller, name, of, precondition).await?;
+        if before.verified_at.is_some() {
+            return Ok(before);
+        }
+        if seen != Some(before.challenge.as_str()) {
+            return Err(Error::VersionMismatch);
+        }
+        enter(&mut tx, before.tenant_id).await?;
+        if !verify(&mut tx, before.tenant_id, before.id).await? {
+            return Err(Error::NeedsOperator);
+        }
+        let after = find_of(&mut tx, before.tenant_id, name).await?.ok_or(Error::NotFound)?;
+        record_verified(&mut tx, caller, &before, &after, "dns").await?;
+        self.finish(tx, caller).await?;
+        Ok(after)
+    }
+
+    /// When a claim is forgotten unless it is proved by then; `None`: the domain has its name. One with accounts or aliases stays.
+    pub fn claim_expires_at(&self, domain: &Domain) -> Option<DateTime<Utc>> {
+        let days = chrono::Days::new(self.claim_days.into());
+        if domain.verified_at.is_some() { None } else { domain.claimed_at.checked_add_days(days) }
+    }
+
+    /// Whether the service hosts a domain: for the settings of mail clients, which anybody may ask for.
+    pub async fn hosts(&self, name: &DomainName) -> Result<bool> {
+        Ok(sqlx::query_scalar("SELECT restante.admin_hosted_domain_1($1)")
+            .bind(name.as_str())
+            .fetch_one(&self.pool)
+            .await?)
     }
 
     /// Deletes a domain. One that has accounts or aliases only with them, `cascade`: its name is free, and nothing in it is reached any
@@ -344,13 +405,33 @@ fn new_challenge(random: &dyn Random) -> String {
     format!("restante-domain-verification={:032x}", u128::from_be_bytes(random.octets16()))
 }
 
-async fn verify(tx: &mut PgConnection, tenant: TenantId, domain: DomainId) -> Result<()> {
-    let has_name: bool = sqlx::query_scalar("SELECT restante.admin_verify_domain_1($1, $2)")
+/// Gives the domain its name; false: another tenant has it.
+async fn verify(tx: &mut PgConnection, tenant: TenantId, domain: DomainId) -> Result<bool> {
+    Ok(sqlx::query_scalar("SELECT restante.admin_verify_domain_1($1, $2)")
         .bind(tenant.0)
         .bind(domain.0)
         .fetch_one(tx)
-        .await?;
-    if has_name { Ok(()) } else { Err(Error::Duplicate("this domain, at another tenant,")) }
+        .await?)
+}
+
+/// Takes the name of a claim away from the tenant that has it.
+async fn free(tx: &mut PgConnection, caller: &Caller, claim: &Domain) -> Result<()> {
+    let held: Option<(i32, bool)> =
+        sqlx::query_as("SELECT tenant_id, freed FROM restante.platform_free_domain_1($1, $2)")
+            .bind(claim.name.as_str())
+            .bind(claim.tenant_id.0)
+            .fetch_optional(&mut *tx)
+            .await?;
+    match held {
+        None => Ok(()),
+        Some((_, false)) => {
+            Err(Error::InUse("another tenant has this domain, with accounts, deleted ones included, or aliases in it"))
+        }
+        Some((tenant, true)) => {
+            let lost = find_of(tx, TenantId(tenant), &claim.name).await?.ok_or(Error::NotFound)?;
+            record(tx, caller, "domain.lose", &lost, None, Some(audited(&lost))).await
+        }
+    }
 }
 
 /// The quotas of a tenant and of a domain of it.
@@ -404,7 +485,7 @@ pub(crate) async fn mark_deleted(tx: &mut PgConnection, caller: &Caller, domain:
 /// Brings a deleted domain back; false: another tenant has its name meanwhile.
 async fn bring_back(tx: &mut PgConnection, caller: &Caller, domain: &Domain) -> Result<bool> {
     enter(tx, domain.tenant_id).await?;
-    if domain.verified_at.is_some() && verify(tx, domain.tenant_id, domain.id).await.is_err() {
+    if domain.verified_at.is_some() && !verify(tx, domain.tenant_id, domain.id).await? {
         return Ok(false);
     }
     sqlx::query(
@@ -555,6 +636,20 @@ pub(crate) async fn enter_domain(
     let Some(domain) = find_of(tx, tenant, name).await? else { return Ok(None) };
     enter(tx, tenant).await?;
     Ok(Some((tenant, domain.id)))
+}
+
+async fn record_verified(
+    tx: &mut PgConnection,
+    caller: &Caller,
+    before: &Domain,
+    after: &Domain,
+    how: &'static str,
+) -> Result<()> {
+    let mut now = audited(after);
+    if let Value::Object(now) = &mut now {
+        now.insert("how".to_owned(), how.into());
+    }
+    record(tx, caller, "domain.verify", after, Some(audited(before)), Some(now)).await
 }
 
 fn audited(domain: &Domain) -> Value {

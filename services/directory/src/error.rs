@@ -46,6 +46,9 @@ pub enum Error {
     /// The tenant or account has as many as it may have.
     #[error("limit reached: {0}")]
     LimitReached(&'static str),
+    /// What was asked for is proved, and the operator has to decide it all the same.
+    #[error("the operator has to decide")]
+    NeedsOperator,
     /// The tenant is suspended and takes no mail.
     #[error("the tenant is suspended")]
     Suspended,
@@ -100,6 +103,7 @@ impl Error {
             Self::Duplicate(_) => "duplicate",
             Self::InUse(_) => "in_use",
             Self::LimitReached(_) => "limit_reached",
+            Self::NeedsOperator => "needs_operator",
             Self::Suspended => "suspended",
             Self::OverQuota => "over_quota",
             Self::VersionMismatch => "version_mismatch",

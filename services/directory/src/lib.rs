@@ -19,6 +19,7 @@ mod credential;
 mod domain;
 mod error;
 mod hash_pool;
+mod housekeeping;
 mod idempotency;
 mod login;
 mod master_keys;
@@ -59,6 +60,7 @@ pub use caller::{Caller, Reach};
 pub use credential::{AppPassword, IssuedAppPassword, NewAppPassword, Scope};
 pub use domain::{Domain, DomainChange, DomainFilter, NewDomain};
 pub use error::{Error, FieldError, Result};
+pub use housekeeping::Housekeeper;
 pub use idempotency::{Claim, KeptResponse};
 pub use login::{
     ClientCertificate, JwksFetch, JwksFuture, Login, LoginOutcome, LookedUp, Promises, Refusal, TokenOutcome,
@@ -98,6 +100,8 @@ pub struct Settings {
     pub wrong_seconds: u64,
     /// How many of each are remembered. Default 100 000.
     pub remembered: usize,
+    /// Days after which a claim of a domain that nobody proved is forgotten, unless something lies in it. Default 30.
+    pub claim_days: u32,
     /// How failed logins slow down the next ones.
     pub slow_down: SlowDownSettings,
 }
@@ -112,6 +116,7 @@ impl Default for Settings {
             right_seconds: 3600,
             wrong_seconds: 3600,
             remembered: 100_000,
+            claim_days: 30,
             slow_down: SlowDownSettings::default(),
         }
     }
@@ -135,6 +140,7 @@ pub struct Directory {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     logins: Arc<Logins>,
+    claim_days: u32,
     key_sets: Option<Arc<login::KeySets>>,
 }
 
@@ -156,7 +162,8 @@ impl Directory {
             hashes: hash_pool::HashPool::new(bounds, Arc::clone(&clock)),
             patience: Duration::from_millis(settings.argon2_wait_ms),
         };
-        Self { pool, keys, clock, random, logins: Arc::new(logins), key_sets: None }
+        let claim_days = settings.claim_days;
+        Self { pool, keys, clock, random, logins: Arc::new(logins), claim_days, key_sets: None }
     }
 
     /// With a way to the keys of issuers; without it, no token can be checked.

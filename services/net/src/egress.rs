@@ -4,7 +4,8 @@
 //! - the host is resolved once, by the DNS alone; every address must be of the public internet, or be allowed by the operator;
 //! - the connection goes to such an address, never to the name again, and through no proxy: what the name means a moment later
 //!   does not matter;
-//! - TLS always, with the certificate verified for the host of the URL by the authorities that the machine trusts;
+//! - TLS always, with the certificate verified for the host of the URL by the authorities that the machine trusts; in clear only
+//!   what is sent to a network of `egress.allow`;
 //! - redirects are not followed, an answer is bounded in octets and in time, and connections are not kept.
 
 mod names;
@@ -18,9 +19,9 @@ use std::{
 };
 
 use hickory_resolver::net::NetError;
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::{BodyExt as _, Full};
 use hyper::{
-    Request, StatusCode,
+    Method, Request, Response, StatusCode,
     body::{Bytes, Incoming},
     client::conn::http1,
     header::{HOST, USER_AGENT},
@@ -30,11 +31,16 @@ use ipnet::IpNet;
 use prometheus::{IntCounterVec, register_int_counter_vec};
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, pki_types::ServerName};
 use serde::Deserialize;
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    sync::Semaphore,
+};
 use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
 use url::{Host, Position, Url};
 
+pub use self::names::{Record, RecordKind};
 use self::{names::Names, permission::Permission};
 
 /// The most addresses of a host that are tried, one after the other.
@@ -50,6 +56,12 @@ static REQUESTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
     register_int_counter_vec!("restante_egress_requests_total", help, &["outcome"]).expect("a new metric")
 });
 
+#[expect(clippy::expect_used, reason = "the name is a constant: a wrong one is seen by the first test")]
+static LOOKUPS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    let help = "Questions to the DNS about names of tenants, by what they came to.";
+    register_int_counter_vec!("restante_egress_lookups_total", help, &["outcome"]).expect("a new metric")
+});
+
 /// `[egress]`: what tenants' choices may reach, besides the public internet and less than it.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -60,13 +72,28 @@ pub struct Settings {
     pub refuse: Vec<IpNet>,
 }
 
-/// `[dns]`: who says which addresses a name has.
-#[derive(Debug, Clone, Default, Deserialize)]
+/// `[dns]`: who says which addresses and records a name has.
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DnsSettings {
     /// A name server to ask in place of the machine's, `ADDRESS:PORT`. Default: none.
     pub resolver: Option<SocketAddr>,
+    /// How long a question about a tenant's domain may take, milliseconds; then the DNS has not answered. Default 5000.
+    pub timeout_ms: u64,
+    /// Such questions at once; more wait, within their time. Default 64.
+    pub questions_at_once: usize,
 }
+
+impl Default for DnsSettings {
+    fn default() -> Self {
+        Self { resolver: None, timeout_ms: 5000, questions_at_once: 64 }
+    }
+}
+
+/// The DNS did not answer in time, or with an error: that a record is not there it did not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the DNS did not answer")]
+pub struct Unanswered;
 
 /// The most that a request may take; then it has failed.
 #[derive(Debug, Clone, Copy)]
@@ -110,8 +137,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// For metrics.
-    const fn kind(&self) -> &'static str {
+    /// For metrics, and for whoever chose the address: it says what went wrong and no address.
+    pub const fn kind(&self) -> &'static str {
         match self {
             Self::Url => "url",
             Self::NoAddress(_) => "no_address",
@@ -133,8 +160,27 @@ pub struct Egress(Arc<Inner>);
 struct Inner {
     permission: Permission,
     names: Names,
+    /// Asks every time: whoever mends a record and looks again sees it.
+    records: Names,
+    questions: Semaphore,
+    patience: Duration,
     tls: TlsConnector,
 }
+
+/// How many answers are kept for as long as they may be: addresses of hosts that are asked again and again.
+const KEPT_ANSWERS: u64 = 1024;
+
+/// A request on its way out.
+struct Outgoing<'a> {
+    method: Method,
+    headers: &'a [(&'static str, String)],
+    body: Bytes,
+    /// Whether it may go in clear, to where the operator allows it.
+    may_be_clear: bool,
+}
+
+/// An answer's head, and the connection that its body comes by.
+type Answered = (Response<Incoming>, AbortOnDropHandle<Result<(), hyper::Error>>);
 
 /// Why there is no way out at all.
 #[derive(Debug, thiserror::Error)]
@@ -166,45 +212,113 @@ impl Egress {
             .with_no_client_auth();
         Ok(Self(Arc::new(Inner {
             permission: Permission::new(settings),
-            names: Names::new(dns.resolver).map_err(Box::new)?,
+            names: Names::new(dns.resolver, KEPT_ANSWERS).map_err(Box::new)?,
+            records: Names::new(dns.resolver, 0).map_err(Box::new)?,
+            questions: Semaphore::new(dns.questions_at_once.clamp(1, Semaphore::MAX_PERMITS)),
+            patience: Duration::from_millis(dns.timeout_ms),
             tls: TlsConnector::from(Arc::new(tls)),
         })))
     }
 
     /// The document at an https URL.
     pub async fn get(&self, url: &str, bounds: Bounds) -> Result<Vec<u8>, Error> {
-        let fetched = tokio::time::timeout(bounds.time, self.0.fetch(url, bounds.octets)).await;
-        let fetched = fetched.unwrap_or(Err(Error::TimedOut(bounds.time)));
-        REQUESTS.with_label_values(&[fetched.as_ref().map_or_else(Error::kind, |_| "ok")]).inc();
-        fetched
+        let outgoing = Outgoing { method: Method::GET, headers: &[], body: Bytes::new(), may_be_clear: false };
+        let fetch = async {
+            let (response, _connection) = self.0.send(url, outgoing).await?;
+            match response.status() {
+                StatusCode::OK => read(response.into_body(), bounds.octets).await,
+                other => Err(Error::Status(other.as_u16())),
+            }
+        };
+        bounded(fetch, bounds.time).await
+    }
+
+    /// Sends a body to a URL: https, or http where the address it leads to is in `egress.allow`. Answers the status, whatever it
+    /// is; of the answer nothing but its head is read, which is bounded.
+    pub async fn post(
+        &self,
+        url: &str,
+        headers: &[(&'static str, String)],
+        body: Vec<u8>,
+        time: Duration,
+    ) -> Result<u16, Error> {
+        let outgoing = Outgoing { method: Method::POST, headers, body: body.into(), may_be_clear: true };
+        let send = async { Ok(self.0.send(url, outgoing).await?.0.status().as_u16()) };
+        bounded(send, time).await
+    }
+
+    /// What the DNS says of a name now: nothing is kept between questions. An answer is one DNS message, so 64 KiB at most.
+    pub async fn records(&self, name: &str, kind: RecordKind) -> Result<Vec<Record>, Unanswered> {
+        self.ask(self.0.records.records(name, kind)).await
+    }
+
+    /// The addresses that a name has now; none where the DNS says that there are none.
+    pub async fn addresses(&self, name: &str) -> Result<Vec<IpAddr>, Unanswered> {
+        let addresses = async {
+            match self.0.records.addresses(name).await {
+                Err(error) if error.is_no_records_found() => Ok(Vec::new()),
+                other => other,
+            }
+        };
+        self.ask(addresses).await
+    }
+
+    async fn ask<T>(&self, question: impl Future<Output = Result<T, NetError>>) -> Result<T, Unanswered> {
+        let asked = tokio::time::timeout(self.0.patience, async {
+            let _turn = self.0.questions.acquire().await;
+            question.await
+        });
+        let (outcome, answer) = match asked.await {
+            Ok(Ok(answer)) => ("ok", Ok(answer)),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "the DNS answered with an error");
+                ("failed", Err(Unanswered))
+            }
+            Err(_) => ("timed_out", Err(Unanswered)),
+        };
+        LOOKUPS.with_label_values(&[outcome]).inc();
+        answer
     }
 }
 
+/// Ends a request in time, and counts it.
+async fn bounded<T>(request: impl Future<Output = Result<T, Error>>, time: Duration) -> Result<T, Error> {
+    let done = tokio::time::timeout(time, request).await.unwrap_or(Err(Error::TimedOut(time)));
+    REQUESTS.with_label_values(&[done.as_ref().map_or_else(Error::kind, |_| "ok")]).inc();
+    done
+}
+
 impl Inner {
-    async fn fetch(&self, url: &str, max_octets: usize) -> Result<Vec<u8>, Error> {
+    async fn send(&self, url: &str, outgoing: Outgoing<'_>) -> Result<Answered, Error> {
         let url = Url::parse(url).map_err(|_| Error::Url)?;
         let has_user = !url.username().is_empty() || url.password().is_some();
-        let (Some(host), "https", false) = (url.host(), url.scheme(), has_user) else { return Err(Error::Url) };
+        let (Some(host), false) = (url.host(), has_user) else { return Err(Error::Url) };
+        let clear = match url.scheme() {
+            "https" => false,
+            "http" if outgoing.may_be_clear => true,
+            _ => return Err(Error::Url),
+        };
         let name = server_name(&host).ok_or(Error::Url)?;
-        let socket = self.connect(&host, url.port().unwrap_or(443)).await?;
-        let stream = self.tls.connect(name, socket).await.map_err(Error::Tls)?;
-        let (mut requests, connection) =
-            http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await.map_err(Error::Http)?;
-        let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
-        let request = Request::get(&url[Position::BeforePath..Position::AfterQuery])
+        let mut request = Request::builder()
+            .method(outgoing.method)
+            .uri(&url[Position::BeforePath..Position::AfterQuery])
             .header(HOST, &url[Position::BeforeHost..Position::AfterPort])
-            .header(USER_AGENT, "Restante")
-            .body(Empty::<Bytes>::new())
-            .map_err(|_| Error::Url)?;
-        let response = requests.send_request(request).await.map_err(Error::Http)?;
-        match response.status() {
-            StatusCode::OK => read(response.into_body(), max_octets).await,
-            other => Err(Error::Status(other.as_u16())),
+            .header(USER_AGENT, "Restante");
+        for (name, value) in outgoing.headers {
+            request = request.header(*name, value);
         }
+        let request = request.body(Full::new(outgoing.body)).map_err(|_| Error::Url)?;
+        let socket = self.connect(&host, url.port_or_known_default().ok_or(Error::Url)?, clear).await?;
+        if clear {
+            return exchange(socket, request).await;
+        }
+        let stream = self.tls.connect(name, socket).await.map_err(Error::Tls)?;
+        exchange(stream, request).await
     }
 
     /// Connects to the first address that accepts, of those that the host has now and that are permitted.
-    async fn connect(&self, host: &Host<&str>, port: u16) -> Result<TcpStream, Error> {
+    /// In clear only what the operator allows is permitted.
+    async fn connect(&self, host: &Host<&str>, port: u16, clear: bool) -> Result<TcpStream, Error> {
         let addresses = match *host {
             Host::Domain(name) => {
                 self.names.addresses(name).await.map_err(|error| Error::NoAddress(Box::new(error)))?
@@ -213,7 +327,7 @@ impl Inner {
             Host::Ipv6(address) => vec![address.into()],
         };
         let (permitted, refused): (Vec<_>, Vec<_>) =
-            addresses.into_iter().partition(|address| self.permission.permits(*address));
+            addresses.into_iter().partition(|address| self.permission.permits(*address, clear));
         let mut failed = match refused.first() {
             Some(address) => Error::Refused(*address),
             None => Error::Connect(io::ErrorKind::AddrNotAvailable.into()),
@@ -228,6 +342,18 @@ impl Inner {
         }
         Err(failed)
     }
+}
+
+/// One request over a connection of its own.
+async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Answered, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut requests, connection) =
+        http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await.map_err(Error::Http)?;
+    let connection = AbortOnDropHandle::new(tokio::spawn(connection));
+    let response = requests.send_request(request).await.map_err(Error::Http)?;
+    Ok((response, connection))
 }
 
 /// Whom the certificate must name.

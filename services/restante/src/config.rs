@@ -28,6 +28,7 @@ pub(crate) struct Config {
     pub(crate) pop3: pop3d::Config,
     pub(crate) lmtp: lmtpd::Config,
     pub(crate) admin: admin_api::Config,
+    pub(crate) publish: admin_api::Publish,
     pub(crate) worker: worker::Config,
 }
 

@@ -126,9 +126,10 @@ impl Process {
                     self.environment.keys.clone(),
                     Arc::clone(&self.random),
                 );
+                let housekeeper = directory::Housekeeper::new(pool.clone(), &self.config.directory);
                 let sweeper = mailstore::Sweeper::new(pool, Arc::clone(&store), &self.config.object_store, sweep);
                 let compactor = mailstore::Compactor::new(&parts, compact);
-                self.worker(worker::Hands { sweeper, compactor, check }, &mut serve_later);
+                self.worker(worker::Hands { sweeper, compactor, check, housekeeper }, &mut serve_later);
                 continue;
             }
             let directory = Directory::new(
@@ -155,7 +156,7 @@ impl Process {
                 _ => {
                     administration =
                         Some(Administration { pool, directory: directory.clone(), mailstore: mailstore.clone() });
-                    self.admin(&mut listeners, directory, mailstore, &mut serve_later);
+                    self.admin(&mut listeners, directory, mailstore, &mut serve_later)?;
                 }
             }
         }
@@ -238,17 +239,26 @@ impl Process {
         Ok(())
     }
 
-    fn admin(&self, listeners: &mut Listeners, directory: Directory, mailstore: Mailstore, serve: &mut Vec<Serve>) {
+    fn admin(
+        &self,
+        listeners: &mut Listeners,
+        directory: Directory,
+        mailstore: Mailstore,
+        serve: &mut Vec<Serve>,
+    ) -> anyhow::Result<()> {
         let state = admin_api::AppState {
             directory,
             mailstore,
             config: Arc::new(self.config.admin.clone()),
+            egress: Egress::new(&self.config.egress, &self.config.dns).context("egress")?,
+            publish: Arc::new(self.config.publish.clone()),
             host: self.config.lmtp.host.as_str().into(),
             clock: Arc::clone(&self.clock),
             random: Arc::clone(&self.random),
         };
         let (listeners, shutdown) = (std::mem::take(&mut listeners.admin), self.shutdown.clone());
         serve.push(Box::pin(async move { admin_api::serve(listeners, state, shutdown).await.context("admin") }));
+        Ok(())
     }
 
     fn worker(&self, hands: worker::Hands, serve: &mut Vec<Serve>) {

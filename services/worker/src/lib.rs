@@ -1,10 +1,11 @@
-//! What nobody waits for: expiry, purge, reclaim, orphans, partitions, compaction, recounts, verification, marks, and the sums of
-//! usage. Any number of workers may run, without a leader: every step of [`mailstore::Sweeper`], [`Compactor`] and [`Check`] may run
+//! What nobody waits for: expiry, purge, reclaim, orphans, partitions, compaction, recounts, verification, marks, the sums of
+//! usage, and what the directory forgets. Any number of workers may run, without a leader: every step of [`mailstore::Sweeper`], [`Compactor`] and [`Check`] may run
 //! twice and beside itself.
 
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use directory::Housekeeper;
 use mailstore::{Check, CompactSettings, Compactor, ExpiryReport, SweepReport, SweepSettings, Sweeper};
 use prometheus::{IntCounterVec, IntGaugeVec, register_int_counter_vec, register_int_gauge_vec};
 use runtime::shutdown::Shutdown;
@@ -46,6 +47,8 @@ pub struct Config {
     pub verify_segments_per_minute: u32,
     /// Seconds between rounds of compaction.
     pub compact_interval_seconds: u64,
+    /// Seconds between rounds of forgetting what the directory keeps for a while only.
+    pub housekeeping_interval_seconds: u64,
     /// Graces and batches.
     pub sweep: SweepSettings,
     /// What is compacted, and how fast.
@@ -62,6 +65,7 @@ impl Default for Config {
             mark_interval_seconds: 60,
             verify_segments_per_minute: 60,
             compact_interval_seconds: 60,
+            housekeeping_interval_seconds: 600,
             sweep: SweepSettings::DEFAULT,
             compact: CompactSettings::DEFAULT,
         }
@@ -77,6 +81,7 @@ pub async fn run(config: Config, hands: Hands, shutdown: Shutdown) {
     let expiring = worker.every(Work::Expire, config.expire_interval_seconds);
     let erasing = worker.every(Work::Erase, config.erase_interval_seconds);
     let compacting = worker.every(Work::Compact, config.compact_interval_seconds);
+    let keeping = worker.every(Work::Housekeeping, config.housekeeping_interval_seconds);
     // Whether a pass is due the catalog says.
     let recounting = worker.every(Work::Reconcile, config.sweep_interval_seconds);
     let marking = worker.every(Work::Mark, config.mark_interval_seconds);
@@ -86,7 +91,7 @@ pub async fn run(config: Config, hands: Hands, shutdown: Shutdown) {
         }
     };
     tokio::select! {
-        _ = async { tokio::join!(sweeping, summing, expiring, erasing, compacting, recounting, marking, verifying) } => {}
+        _ = async { tokio::join!(sweeping, summing, expiring, erasing, compacting, keeping, recounting, marking, verifying) } => {}
         () = shutdown.deadline() => {}
     }
 }
@@ -103,6 +108,8 @@ pub struct Hands {
     pub compactor: Compactor,
     /// Reads what is stored.
     pub check: Check,
+    /// Forgets what the directory keeps for a while only.
+    pub housekeeper: Housekeeper,
 }
 
 #[derive(Clone, Copy)]
@@ -115,6 +122,25 @@ enum Work {
     Verify,
     Compact,
     Reconcile,
+    Housekeeping,
+}
+
+/// Why a round failed.
+#[derive(Debug, thiserror::Error)]
+enum RoundError {
+    #[error(transparent)]
+    Mailstore(#[from] mailstore::Error),
+    #[error(transparent)]
+    Directory(#[from] directory::Error),
+}
+
+impl RoundError {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Mailstore(error) => error.kind(),
+            Self::Directory(error) => error.kind(),
+        }
+    }
 }
 
 impl Work {
@@ -128,6 +154,7 @@ impl Work {
             Self::Verify => "verify",
             Self::Compact => "compact",
             Self::Reconcile => "reconcile",
+            Self::Housekeeping => "housekeeping",
         }
     }
 }
@@ -141,10 +168,10 @@ struct Worker {
 }
 
 impl Worker {
-    async fn round(&self, work: Work) -> Result<(), mailstore::Error> {
+    async fn round(&self, work: Work) -> Result<(), RoundError> {
         let shutdown = self.shutdown.clone();
         let goes_on = move || !shutdown.is_draining();
-        let Hands { sweeper, compactor, check } = &self.hands;
+        let Hands { sweeper, compactor, check, housekeeper } = &self.hands;
         match work {
             Work::Sweep => {
                 note(&sweeper.sweep().await?);
@@ -162,6 +189,10 @@ impl Worker {
             Work::Expire => note_expiry(&sweeper.expire(goes_on).await?),
             Work::Compact => metrics::compacted(&compactor.compact(goes_on).await?),
             Work::Reconcile => metrics::reconciled(&sweeper.reconcile(goes_on).await?),
+            Work::Housekeeping => {
+                let claims = housekeeper.expire_claims().await?;
+                SWEPT.with_label_values(&["expired_claims"]).inc_by(claims);
+            }
             Work::Mark => drop(sweeper.marker().mark().await?),
             Work::Verify => {
                 let (verified, damaged) = check.verify_oldest(self.verify).await?;
@@ -277,9 +308,11 @@ mod tests {
             random: Arc::new(SystemRandom),
         };
         let compactor = Compactor::new(&parts, CompactSettings::default());
+        let housekeeper = Housekeeper::new(database.pool(DbRole::Worker).await, &directory::Settings::default());
         let shutdown = Shutdown::new();
-        let running = tokio::spawn(run(Config::default(), Hands { sweeper, compactor, check }, shutdown.clone()));
-        let done = ["usage", "sweep", "expire", "erase", "compact", "reconcile", "mark", "verify"]
+        let hands = Hands { sweeper, compactor, check, housekeeper };
+        let running = tokio::spawn(run(Config::default(), hands, shutdown.clone()));
+        let done = ["usage", "sweep", "expire", "erase", "compact", "reconcile", "mark", "verify", "housekeeping"]
             .map(|kind| ROUNDS.with_label_values(&[kind, "ok"]));
         while done.iter().any(|rounds| rounds.get() == 0) {
             tokio::time::sleep(Duration::from_millis(10)).await;

@@ -86,7 +86,9 @@ pub struct DomainPatch {
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DomainVerify {
-    /// True: a platform administrator vouches for the domain.
+    /// True: a platform administrator vouches for the domain. Left out or false: the DNS proves it.
+    #[serde(default)]
+    #[schema(required = false)]
     pub vouch: bool,
 }
 

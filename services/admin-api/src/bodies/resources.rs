@@ -42,6 +42,8 @@ pub struct DomainBody {
     verified: bool,
     /// Since when.
     verified_at: Option<DateTime<Utc>>,
+    /// When an unproved claim is forgotten, unless it has accounts or aliases; null: it has its name.
+    pub(crate) claim_expires_at: Option<DateTime<Utc>>,
     /// What a DNS TXT record of the domain has to say to prove a claim.
     challenge: String,
     /// What it may use.
@@ -219,6 +221,7 @@ impl From<Domain> for DomainBody {
             tenant: domain.tenant.to_string(),
             verified: domain.verified_at.is_some(),
             verified_at: domain.verified_at,
+            claim_expires_at: None,
             challenge: domain.challenge,
             quota: domain.quota.into(),
             policy: domain.policy.into(),

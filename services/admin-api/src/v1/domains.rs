@@ -4,19 +4,20 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use directory::{DomainChange, DomainFilter, NewDomain};
+use directory::{Domain, DomainChange, DomainFilter, NewDomain};
 use mail_types::{DomainName, TenantSlug};
 
 use crate::AppState;
 use crate::answer::{Done, list as page, segment, versioned};
 use crate::bodies::{DomainBody, DomainNew, DomainPatch, DomainVerify, Existence, SummedUsage};
 use crate::caller::Caller;
+use crate::dns::{self, DnsState, DomainDns};
 use crate::extract::{BOOLEAN, Bodiless, IfMatch, Params, Submitted, domain_name, one_of};
 use crate::fields::{Fields, boolean, parsed};
 use crate::once::once;
 use crate::openapi::{DomainList, PageParams, Problems};
 use crate::policies::{Of, new_policy, policy_change};
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 use crate::quotas::{self, new_quota, quota_change};
 
 /// Make a domain.
@@ -31,12 +32,12 @@ pub(super) async fn create(
     Submitted { fields, repeatable }: Submitted,
 ) -> Result<Response, Problem> {
     let new = read(fields)?;
-    let (directory, by) = (state.directory.clone(), caller.clone());
+    let (by, making) = (caller.clone(), state.clone());
     once(&state, &caller, repeatable, async move {
-        let domain = directory.create_domain(&by, new).await?;
+        let domain = making.directory.create_domain(&by, new).await?;
         let version = domain.version;
         let location = format!("/v1/domains/{}", segment(domain.name.as_str()));
-        Ok(Done::created(location, DomainBody::from(domain))?.version(version))
+        Ok(Done::created(location, shown(&making, domain))?.version(version))
     })
     .await
 }
@@ -69,7 +70,7 @@ pub(super) async fn list(
         deleted: params.parsed("status", one_of(&[("active", false), ("deleted", true)]))?.unwrap_or_default(),
     };
     let domains = state.directory.domains(&caller, &filter, &request).await?;
-    Ok(page(domains.map(DomainBody::from)).into_response())
+    Ok(page(domains.map(|domain| shown(&state, domain))).into_response())
 }
 
 /// Read a domain.
@@ -85,7 +86,7 @@ pub(super) async fn get(
     let tenant = params.tenant()?;
     let domain = state.directory.domain(&caller, &domain_name(&name)?, tenant.as_ref()).await?;
     let version = domain.version;
-    Ok(versioned(DomainBody::from(domain), version))
+    Ok(versioned(shown(&state, domain), version))
 }
 
 /// Change a domain: quota, policy.
@@ -109,7 +110,7 @@ pub(super) async fn change(
     let name = domain_name(&name)?;
     let domain = state.directory.change_domain(&caller, &name, tenant.as_ref(), change, &precondition).await?;
     let version = domain.version;
-    Ok(versioned(DomainBody::from(domain), version))
+    Ok(versioned(shown(&state, domain), version))
 }
 
 /// Delete a domain.
@@ -150,12 +151,16 @@ pub(super) async fn restore(
     once(&state, &caller, repeatable, async move {
         let domain = directory.restore_domain(&by, &name, tenant.as_ref()).await?;
         let version = domain.version;
-        Ok(Done::ok(DomainBody::from(domain))?.version(version))
+        Ok(Done::ok(shown(&state, domain))?.version(version))
     })
     .await
 }
 
-/// Verify a claimed domain: a platform administrator vouches for it.
+/// Verify a claimed domain: by its DNS, or because a platform administrator vouches for it.
+///
+/// With an empty object the TXT record of the challenge is looked for at `_restante-challenge.NAME` and at the name itself; `unproved`
+/// where it is not there. Where the name is not given on a record alone the answer is `operator-decides`. A vouch moves a name away
+/// from another tenant only if that has no account and no alias in it.
 #[utoipa::path(post, path = "/v1/domains/{name}/verify", tag = "domains",
     params(("name" = String, Path), ("tenant" = Option<String>, Query, description = "Whose, where several claim the name"),
         ("If-Match" = Option<String>, Header)),
@@ -170,22 +175,59 @@ pub(super) async fn verify(
     Submitted { mut fields, .. }: Submitted,
 ) -> Result<Response, Problem> {
     let tenant = params.tenant()?;
-    let vouch = fields.required("vouch", boolean);
-    let vouch = fields.done(vouch)?;
+    let vouch = fields.optional("vouch", boolean).unwrap_or_default();
+    let vouch = fields.done(Some(vouch))?;
     let name = domain_name(&name)?;
-    if !vouch {
-        // Nothing else proves a claim: said only where the domain is the caller's.
-        state.directory.domain(&caller, &name, tenant.as_ref()).await?;
-        return Err(Problem::field(
-            "/vouch",
-            "invalid",
-            "must be true: a platform administrator vouches for the domain",
-        ));
-    }
+    let (directory, of) = (&state.directory, tenant.as_ref());
     // Repeating it changes nothing, with or without an Idempotency-Key.
-    let domain = state.directory.vouch_for_domain(&caller, &name, tenant.as_ref(), &precondition).await?;
+    let domain = if vouch {
+        directory.vouch_for_domain(&caller, &name, of, &precondition).await?
+    } else {
+        let claim = directory.domain(&caller, &name, of).await?;
+        let seen = claim.verified_at.is_none();
+        if seen {
+            prove(&state, &claim).await?;
+        }
+        directory.prove_domain(&caller, &name, of, seen.then_some(claim.challenge.as_str()), &precondition).await?
+    };
     let version = domain.version;
-    Ok(versioned(DomainBody::from(domain), version))
+    Ok(versioned(shown(&state, domain), version))
+}
+
+/// Refuses a claim whose challenge the DNS does not show. Nothing is asked of the database: who has the name does not matter yet.
+async fn prove(state: &AppState, claim: &Domain) -> Result<(), Problem> {
+    let why = match dns::challenge(&state.egress, claim).await.1 {
+        DnsState::Ok => return Ok(()),
+        DnsState::Missing => "there is no TXT record with the challenge",
+        DnsState::Wrong => "there is a TXT record, and it is not the challenge",
+        DnsState::Unreachable => "the DNS did not answer",
+    };
+    Err(Problem::with_detail(Kind::Unproved, format!("{why}, at _restante-challenge.{0} or {0}", claim.name)))
+}
+
+/// Read which DNS records a domain needs, and which are there.
+///
+/// Shown, and nothing more: mail does not stop because a record is gone.
+#[utoipa::path(get, path = "/v1/domains/{name}/dns", tag = "domains",
+    params(("name" = String, Path), ("tenant" = Option<String>, Query, description = "Whose, where several claim the name")),
+    responses((status = 200, body = DomainDns), Problems))]
+pub(super) async fn records(
+    State(state): State<AppState>,
+    Caller(caller): Caller,
+    Path(name): Path<String>,
+    mut params: Params,
+) -> Result<Json<DomainDns>, Problem> {
+    let tenant = params.tenant()?;
+    let domain = state.directory.domain(&caller, &domain_name(&name)?, tenant.as_ref()).await?;
+    Ok(Json(dns::look(&state.egress, &state.publish, &domain).await))
+}
+
+/// A domain as it is answered.
+fn shown(state: &AppState, domain: Domain) -> DomainBody {
+    let claim_expires_at = state.directory.claim_expires_at(&domain);
+    let mut body = DomainBody::from(domain);
+    body.claim_expires_at = claim_expires_at;
+    body
 }
 
 /// Read what a domain uses.

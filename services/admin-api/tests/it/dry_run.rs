@@ -57,6 +57,7 @@ async fn what_is_tried_is_what_is_done() {
         ("PATCH", "/v1/tenants/acme", json!({"quota": {"accounts": 7}})),
         ("POST", "/v1/domains", json!({"name": "acme.test", "tenant": "acme"})),
         ("PATCH", "/v1/domains/acme.test", json!({"policy": {"legacy_mechanisms": true}})),
+        ("POST", "/v1/domains/acme.test/verify", json!({"vouch": true})),
         ("POST", "/v1/accounts", json!({"address": "alice@acme.test", "password": "correct horse battery"})),
         ("POST", "/v1/accounts", json!({"address": "bob@acme.test"})),
         ("PATCH", "/v1/accounts/bob@acme.test", json!({"status": "suspended", "quota": {"messages": 5}})),

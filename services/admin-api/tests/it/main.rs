@@ -7,7 +7,9 @@
 )]
 
 mod deletion;
+mod clients;
 mod documents;
+mod domains;
 mod dry_run;
 mod idempotency;
 mod isolation;

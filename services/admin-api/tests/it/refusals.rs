@@ -141,8 +141,8 @@ async fn fields_of_tenants_and_domains() {
     check("in use", &world.call(key, "DELETE", "/v1/domains/acme.test", Value::Null).await, 409, "in-use");
     check_fields(
         "vouch",
-        &post("/v1/domains/acme.test/verify", json!({"vouch": false})).await,
-        &[("/vouch", "invalid")],
+        &post("/v1/domains/acme.test/verify", json!({"vouch": "yes"})).await,
+        &[("/vouch", "invalid_type")],
     );
 }
 

@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use admin_api::{AppState, Config};
+use admin_api::{AppState, Config, Publish};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use directory::{Caller, Directory, bootstrap_admin_token, new_api_token};
 use mail_types::{Address, Clock as _, CredentialId, Secret, SessionUuid, SystemClock, SystemRandom};
 use mailstore::{Mailstore, Parts, SessionOutcome, SessionRecord, Update};
+use net::egress::{DnsSettings, Egress};
 use runtime::database::{DbRole, Pool};
 use runtime::keys::MasterKeys;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
-use testkit::TestDatabase;
+use testkit::{NameServer, TestDatabase};
 use tower::ServiceExt as _;
 
 pub(crate) struct World {
@@ -21,6 +22,8 @@ pub(crate) struct World {
     pub(crate) pool: Pool,
     pub(crate) state: AppState,
     router: Router,
+    /// Whose answers count.
+    pub(crate) dns: NameServer,
     /// A platform administrator's key.
     pub(crate) platform: String,
 }
@@ -77,6 +80,10 @@ impl World {
     }
 
     pub(crate) async fn with(config: Config) -> Self {
+        Self::publishing(config, Publish::default()).await
+    }
+
+    pub(crate) async fn publishing(config: Config, publish: Publish) -> Self {
         let database = testkit::database().await;
         let pool = database.pool(DbRole::Admin).await;
         let token = new_api_token(&SystemRandom);
@@ -86,11 +93,15 @@ impl World {
         let directory =
             Directory::new(pool.clone(), keys, clock.clone(), random.clone(), directory::Settings::default());
         let mailstore = mailstore(pool.clone(), DbRole::Admin).await;
-        let state =
-            AppState { directory, mailstore, config: Arc::new(config), host: "mail.test".into(), clock, random };
+        let dns = NameServer::start().await.unwrap();
+        let settings = DnsSettings { resolver: Some(dns.address()), timeout_ms: 2000, ..DnsSettings::default() };
+        let egress = Egress::new(&net::egress::Settings::default(), &settings).unwrap();
+        let (config, publish) = (Arc::new(config), Arc::new(publish));
+        let host = "mail.test".into();
+        let state = AppState { directory, mailstore, config, egress, publish, host, clock, random };
         let router = admin_api::router(state.clone());
         let platform = token.expose_str().unwrap().to_owned();
-        Self { database, pool, state, router, platform }
+        Self { database, pool, state, router, dns, platform }
     }
 
     /// Any request.

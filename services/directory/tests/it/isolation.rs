@@ -155,7 +155,7 @@ async fn a_tenants_caller_finds_nothing_of_another() {
     not_found(admin.account(&gus, &alice).await);
     let vouched =
         admin.vouch_for_domain(&crate::support::platform(), &domain("acme.test"), Some(&slug("globex")), &any).await;
-    assert!(matches!(vouched, Err(Error::Duplicate(_))));
+    assert!(matches!(vouched, Err(Error::InUse(_))));
     assert_eq!(admin.tenants(&gus, &directory::TenantFilter::default(), &all).await.unwrap().items.len(), 1);
     assert_eq!(admin.accounts(&gus, &directory::AccountFilter::default(), &all).await.unwrap().items.len(), 1);
     let acmes = directory::AccountFilter { tenant: Some(slug("acme")), ..directory::AccountFilter::default() };

@@ -3,6 +3,7 @@
 
 mod admin;
 mod external;
+mod housekeeping;
 mod isolation;
 mod login;
 mod master_keys;

@@ -52,6 +52,7 @@ const FUNCTIONS: &[(&str, &[&str])] = &[
             "worker_erase_account_1",
             "worker_erase_domains_1",
             "worker_expire_1",
+            "worker_expire_claims_1",
             "worker_import_1",
             "worker_import_known_1",
             "worker_mark_1",

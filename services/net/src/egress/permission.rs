@@ -59,12 +59,12 @@ impl Permission {
         Self { allow: settings.allow.clone(), refuse: settings.refuse.clone() }
     }
 
-    /// Whether a connection to this address may be made.
-    pub(super) fn permits(&self, address: IpAddr) -> bool {
+    /// Whether a connection to this address may be made; one in clear only to where the operator allows it.
+    pub(super) fn permits(&self, address: IpAddr, clear: bool) -> bool {
         let meant = meant(address);
         let is_in =
             |networks: &[IpNet]| networks.iter().any(|network| network.contains(&address) || network.contains(&meant));
-        is_in(&self.allow) || (is_public(meant) && !is_in(&self.refuse))
+        is_in(&self.allow) || (!clear && is_public(meant) && !is_in(&self.refuse))
     }
 }
 
@@ -100,7 +100,8 @@ mod tests {
     #[track_caller]
     fn check(permission: &Permission, addresses: &[&str], expected: bool) {
         for address in addresses {
-            assert_eq!(permission.permits(address.parse().unwrap()), expected, "{address}");
+            let address = address.parse().unwrap();
+            assert_eq!(permission.permits(address, false), expected, "{address}");
         }
     }
 
@@ -175,6 +176,10 @@ mod tests {
         let said = permission(&["127.0.0.2/32", "fd00::/8", "198.41.0.4/32"], &["198.41.0.0/16", "2606:4700::/32"]);
         check(&said, &["127.0.0.2", "::ffff:127.0.0.2", "fd00::1", "198.41.0.4", "198.40.0.1"], true);
         check(&said, &["127.0.0.1", "127.0.0.3", "fc00::1", "::1"], false);
+        for (address, expected) in [("127.0.0.2", true), ("198.41.0.4", true), ("8.8.8.8", false), ("127.0.0.1", false)]
+        {
+            assert_eq!(said.permits(address.parse().unwrap(), true), expected, "{address} in clear");
+        }
         check(&said, &["198.41.1.1", "::ffff:198.41.1.1", "64:ff9b::198.41.1.1", "2606:4700::1"], false);
     }
 }

@@ -61,7 +61,7 @@ impl Server {
     fn egress(&self, allow: &[&str], resolver: Option<SocketAddr>) -> Egress {
         let allow = allow.iter().map(|text| text.parse().unwrap()).collect();
         let settings = Settings { allow, refuse: Vec::new() };
-        Egress::with_roots(&settings, &DnsSettings { resolver }, self.roots.clone()).unwrap()
+        Egress::with_roots(&settings, &DnsSettings { resolver, ..DnsSettings::default() }, self.roots.clone()).unwrap()
     }
 }
 
