@@ -24,6 +24,8 @@ pub struct Config {
     pub upload_timeout_ms: u64,
     /// How long a connection may be silent, milliseconds. Default 120 000.
     pub idle_timeout_ms: u64,
+    /// When a failed sign-in is answered, milliseconds after it came, whatever the reason. Default 1000.
+    pub refusal_ms: u64,
 }
 
 impl Default for Config {
@@ -36,6 +38,7 @@ impl Default for Config {
             request_timeout_ms: 30_000,
             upload_timeout_ms: 600_000,
             idle_timeout_ms: 120_000,
+            refusal_ms: 1000,
         }
     }
 }

@@ -11,6 +11,7 @@
 //! A thing that others see has its natural key (slug, domain name, address) or an opaque id; integers stay inside.
 
 mod account;
+mod admin;
 mod alias;
 mod api_key;
 mod audit;
@@ -50,10 +51,14 @@ use serde::Deserialize;
 use sqlx::PgPool;
 
 pub use account::{Account, AccountChange, AccountQuota, AccountStatus, NewAccount};
+pub use admin::{
+    Admin, AdminChange, AdminName, AdminStatus, Jwks, Me, NewAdmin, RefreshOutcome, SignIn, SignInFrom, SignInMethod,
+    SignInOutcome, SignInSession, SignInSettings, Tokens, TotpOffer, rotate_signing_key,
+};
 pub use alias::{Alias, AliasAddress, NewAlias};
 pub use api_key::{ApiKey, IssuedApiKey, NewApiKey, bootstrap_admin_token, new_api_token};
 pub use audit::Effect;
-pub use caller::{Caller, Reach};
+pub use caller::{Caller, Principal, Reach, SignedIn};
 pub use credential::{AppPassword, IssuedAppPassword, NewAppPassword, Scope};
 pub use domain::{Domain, DomainChange, NewDomain};
 pub use error::{Error, FieldError, Result};
@@ -96,6 +101,8 @@ pub struct Settings {
     pub remembered: usize,
     /// How failed logins slow down the next ones.
     pub slow_down: SlowDownSettings,
+    /// How long what administrators sign in with lasts.
+    pub sign_in: SignInSettings,
 }
 
 impl Default for Settings {
@@ -109,6 +116,7 @@ impl Default for Settings {
             wrong_seconds: 3600,
             remembered: 100_000,
             slow_down: SlowDownSettings::default(),
+            sign_in: SignInSettings::default(),
         }
     }
 }
@@ -132,6 +140,8 @@ pub struct Directory {
     random: Arc<dyn Random>,
     logins: Arc<Logins>,
     key_sets: Option<Arc<login::KeySets>>,
+    sign_in: Arc<SignInSettings>,
+    signing: Arc<admin::SigningKeys>,
 }
 
 impl Directory {
@@ -143,6 +153,7 @@ impl Directory {
         random: Arc<dyn Random>,
         settings: Settings,
     ) -> Self {
+        let sign_in = Arc::new(settings.sign_in);
         let bounds = hash_pool::Bounds { parallel: settings.argon2_parallel, queue: settings.argon2_queue };
         let seconds = Duration::from_secs;
         let (right, wrong) = (seconds(settings.right_seconds), seconds(settings.wrong_seconds));
@@ -152,7 +163,7 @@ impl Directory {
             hashes: hash_pool::HashPool::new(bounds, Arc::clone(&clock)),
             patience: Duration::from_millis(settings.argon2_wait_ms),
         };
-        Self { pool, keys, clock, random, logins: Arc::new(logins), key_sets: None }
+        Self { pool, keys, clock, random, logins: Arc::new(logins), key_sets: None, sign_in, signing: Arc::default() }
     }
 
     /// With a way to the keys of issuers; without it, no token can be checked.

@@ -9,6 +9,7 @@
 mod documents;
 mod dry_run;
 mod idempotency;
+mod identity;
 mod isolation;
 mod lifecycle;
 mod messages;
