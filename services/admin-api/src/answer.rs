@@ -46,6 +46,8 @@ pub(crate) struct Done {
     pub(crate) body: Value,
     /// What is shown this once, and never kept: the field `secret`.
     pub(crate) secret: Option<Secret>,
+    /// The same under names of their own.
+    pub(crate) shown: Vec<(&'static str, Value)>,
 }
 
 impl Done {
@@ -57,7 +59,7 @@ impl Done {
     /// Something was done: 200 and what it came to.
     pub(crate) fn ok(body: impl Serialize) -> Result<Self, Problem> {
         let body = serde_json::to_value(body).map_err(|error| Problem::internal(&error))?;
-        Ok(Self { status: StatusCode::OK, location: None, etag: None, body, secret: None })
+        Ok(Self { status: StatusCode::OK, location: None, etag: None, body, secret: None, shown: Vec::new() })
     }
 
     pub(crate) fn version(mut self, version: i64) -> Self {
@@ -71,11 +73,22 @@ impl Done {
     }
 }
 
+impl Done {
+    /// What is shown this once, and never kept.
+    pub(crate) fn show(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.shown.push((name, value.into()));
+        self
+    }
+}
+
 impl IntoResponse for Done {
     fn into_response(mut self) -> Response {
         if let (Value::Object(body), Some(secret)) = (&mut self.body, self.secret.as_ref().and_then(Secret::expose_str))
         {
             body.insert("secret".to_owned(), secret.into());
+        }
+        if let Value::Object(body) = &mut self.body {
+            body.extend(self.shown.into_iter().map(|(name, value)| (name.to_owned(), value)));
         }
         done(self.status, self.location.as_deref(), self.etag.as_deref(), self.body)
     }

@@ -1,6 +1,7 @@
 //! The JSON that goes in and out. Requests are read field by field (so that every fault is named); their types here are what
 //! the OpenAPI document says of them, and what a client in Rust may send.
 
+mod identity;
 mod policy;
 mod requests;
 mod resources;
@@ -10,6 +11,10 @@ use directory::Quota;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub use identity::{
+    AdminBody, AdminNew, AdminPasswordSet, AdminPatch, JwkBody, JwksBody, MeBody, OwnPassword, OwnPasswordSet, RecoveryCodes, RefreshNew,
+    SignInMethodWord, SignInNew, SignInSessionBody, SignOut, SignedOut, TokensBody, TotpConfirm, TotpOffered,
+};
 pub use policy::{
     AccountPolicy, AccountSessions, AddressClaimWord, DeleWord, DevicePolicy, DomainPolicy, ExpireWord, OauthPolicy,
     OverQuotaWord, TenantPolicy, TenantSessions, Utf8Word, ViewWord,

@@ -27,6 +27,8 @@ pub struct Config {
     /// Requests of a minute, from one address, for the settings of mail clients: autoconfig, autodiscover and profiles, which need no
     /// key. Of IPv6: from one network of 64 bits. Behind something that speaks TLS its address is the one. Default 600.
     pub client_settings_per_minute: u32,
+    /// When a failed sign-in is answered, milliseconds after it came, whatever the reason. Default 1000.
+    pub refusal_ms: u64,
 }
 
 impl Default for Config {
@@ -40,6 +42,7 @@ impl Default for Config {
             upload_timeout_ms: 600_000,
             idle_timeout_ms: 120_000,
             client_settings_per_minute: 600,
+            refusal_ms: 1000,
         }
     }
 }

@@ -17,6 +17,9 @@ use crate::problem::{Kind, Problem};
 /// The header that makes a POST safe to repeat.
 pub(crate) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
+/// The longest beginning of a name, in octets.
+const MAX_PREFIX: usize = 320;
+
 /// A JSON body, with what `Idempotency-Key` needs of the request.
 pub(crate) struct Submitted {
     pub(crate) fields: Fields,
@@ -76,6 +79,31 @@ impl FromRequest<AppState> for Submitted {
         hash.update(&octets);
         let value = serde_json::from_slice(&octets)
             .map_err(|error| Problem::with_detail(Kind::NotJson, format!("the body is not JSON: {error}")))?;
+        Ok(Self { fields: Fields::of(value)?, repeatable: hash.repeatable(&parts.headers)? })
+    }
+}
+
+/// [`Submitted`], of which the body may be left out.
+pub(crate) struct Sparse {
+    pub(crate) fields: Fields,
+    pub(crate) repeatable: Repeatable,
+}
+
+impl FromRequest<AppState> for Sparse {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let octets = read_body(body, state.config.max_body_octets).await?;
+        let mut hash = RequestHash::new(&parts);
+        hash.update(&octets);
+        let value = if octets.is_empty() {
+            serde_json::Value::Object(serde_json::Map::new())
+        } else {
+            require_media_type(&parts.headers, &["application/json"])?;
+            serde_json::from_slice(&octets)
+                .map_err(|error| Problem::with_detail(Kind::NotJson, format!("the body is not JSON: {error}")))?
+        };
         Ok(Self { fields: Fields::of(value)?, repeatable: hash.repeatable(&parts.headers)? })
     }
 }
@@ -176,6 +204,11 @@ impl Params {
     /// `tenant`: narrows a list, or says whose domain is meant.
     pub(crate) fn tenant(&mut self) -> Result<Option<TenantSlug>, Problem> {
         self.parsed("tenant", TenantSlug::parse)
+    }
+
+    /// `prefix`: narrows a list to names that begin so.
+    pub(crate) fn prefix(&mut self) -> Result<Option<String>, Problem> {
+        self.parsed("prefix", |text| if text.len() <= MAX_PREFIX { Ok(text.to_owned()) } else { Err("is too long") })
     }
 
     /// `domain`: narrows a list.

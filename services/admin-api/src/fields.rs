@@ -113,6 +113,14 @@ impl Fields {
         }
     }
 
+    /// A list of a merge patch: left out is `None`, null is `Some(None)`.
+    pub(crate) fn change_list<T>(&mut self, name: &str, read: impl Fn(&Value) -> Read<T>) -> Option<Option<Vec<T>>> {
+        match self.object.remove(name)? {
+            Value::Null => Some(None),
+            value => self.items(name, value, read).map(Some),
+        }
+    }
+
     /// The end: what was made of the fields, or all that is wrong with them.
     pub(crate) fn done<T>(self, value: Option<T>) -> Result<T, Problem> {
         let errors = self.faults();

@@ -46,6 +46,9 @@ use crate::problem::ProblemBody;
         (name = "messages", description = "What maildrops hold, and what was expunged from them"),
         (name = "sessions", description = "Who fetched and expunged"),
         (name = "aliases", description = "Further addresses of accounts"),
+        (name = "admins", description = "People who administer"),
+        (name = "sign-in", description = "How people prove themselves, and for how long"),
+        (name = "me", description = "Who asks"),
         (name = "api-keys", description = "What callers of this API prove themselves with"),
     )
 )]
@@ -67,7 +70,9 @@ pub(crate) fn complete(mut document: OpenApi) -> OpenApi {
         .description(Some("Makes the request safe to repeat"))
         .schema(Some(ObjectBuilder::new().schema_type(Type::String).max_length(Some(255))))
         .build();
-    for post in document.paths.paths.values_mut().filter_map(|item| item.post.as_mut()) {
+    for (path, item) in &mut document.paths.paths {
+        // Who signs in is not proved yet: there is nobody whose key it would be.
+        let Some(post) = item.post.as_mut().filter(|_| needs(&Method::POST, path) != Some(Needs::Nobody)) else { continue };
         post.parameters.get_or_insert_default().push(RefOr::T(key.clone()));
     }
     for (path, item) in &mut document.paths.paths {
@@ -142,7 +147,7 @@ impl IntoResponses for Problems {
         };
         BTreeMap::from([
             of("400", "not-json, bad-request"),
-            of("401", "unauthorized"),
+            of("401", "unauthorized; sign-in-refused"),
             of("403", "forbidden: the role of the key does not allow it"),
             of("404", "not-found: it does not exist, or the key does not reach it"),
             of("409", "duplicate, in-use, limit-reached, over-quota, suspended, unproved, operator-decides, under-way"),
@@ -150,6 +155,7 @@ impl IntoResponses for Problems {
             of("413", "too-large"),
             of("415", "unsupported-media-type"),
             of("422", "invalid: errors names every faulty field"),
+            of("429", "slowed-down: too many failures before this one"),
             of("503", "unavailable: try again after Retry-After"),
         ])
     }
@@ -176,6 +182,8 @@ page_schema! {
     AppPasswordList of crate::bodies::AppPasswordBody,
     AliasList of crate::bodies::AliasBody,
     ApiKeyList of crate::bodies::ApiKeyBody,
+    AdminList of crate::bodies::AdminBody,
+    SignInSessionList of crate::bodies::SignInSessionBody,
     MessageList of crate::bodies::MessageBody,
     ExpungedList of crate::bodies::ExpungedBody,
     SessionList of crate::bodies::SessionBody,

@@ -22,7 +22,7 @@ const PUT: Method = Method::PUT;
 const PATCH: Method = Method::PATCH;
 const DELETE: Method = Method::DELETE;
 
-use Needs::A;
+use Needs::{A, Anybody, Nobody};
 use Permission as P;
 
 /// The table. Paths are as in the document.
@@ -73,6 +73,25 @@ pub(crate) const OPERATIONS: &[(Method, &str, Needs)] = &[
     (GET, "/v1/api-keys", A(P::ApiKeysRead)),
     (GET, "/v1/api-keys/{id}", A(P::ApiKeysRead)),
     (DELETE, "/v1/api-keys/{id}", A(P::ApiKeysWrite)),
+    (POST, "/v1/admins", A(P::AdminsWrite)),
+    (GET, "/v1/admins", A(P::AdminsRead)),
+    (GET, "/v1/admins/{id}", A(P::AdminsRead)),
+    (PATCH, "/v1/admins/{id}", A(P::AdminsWrite)),
+    (DELETE, "/v1/admins/{id}", A(P::AdminsWrite)),
+    (PUT, "/v1/admins/{id}/password", A(P::AdminsWrite)),
+    (POST, "/v1/sign-in", Nobody),
+    (POST, "/v1/sign-in/refresh", Nobody),
+    (POST, "/v1/sign-out", Anybody),
+    (GET, "/v1/jwks.json", Nobody),
+    (GET, "/v1/sessions", Anybody),
+    (DELETE, "/v1/sessions/{id}", Anybody),
+    (GET, "/v1/me", Anybody),
+    (PUT, "/v1/me/password", Anybody),
+    (POST, "/v1/me/totp", Anybody),
+    (PUT, "/v1/me/totp", Anybody),
+    (POST, "/v1/me/totp/remove", Anybody),
+    (POST, "/v1/me/totp/recovery-codes", Anybody),
+    (DELETE, "/v1/admins/{id}/totp", A(P::AdminsWrite)),
 ];
 
 /// What an operation needs; `None`: there is no such operation.

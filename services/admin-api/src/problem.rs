@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 /// What kinds there are: code, status, title, and what to do about it.
-const KINDS: [(Kind, &str, StatusCode, &str, &str); 21] = {
+const KINDS: [(Kind, &str, StatusCode, &str, &str); 23] = {
     use Kind::*;
     use StatusCode as S;
     [
@@ -25,7 +25,21 @@ const KINDS: [(Kind, &str, StatusCode, &str, &str); 21] = {
             "unauthorized",
             S::UNAUTHORIZED,
             "Not authenticated",
-            "Send a valid API key: Authorization: Bearer rsk-…",
+            "Send a valid API key or access token: Authorization: Bearer …",
+        ),
+        (
+            SignInRefused,
+            "sign-in-refused",
+            S::UNAUTHORIZED,
+            "Not signed in",
+            "The name, the password or the code is wrong, or may not be used; or the refresh token is not in force.",
+        ),
+        (
+            SlowedDown,
+            "slowed-down",
+            S::TOO_MANY_REQUESTS,
+            "Too many failures",
+            "Try again after the seconds in Retry-After: nothing was tried this time.",
         ),
         (
             Forbidden,
@@ -129,6 +143,8 @@ pub(crate) enum Kind {
     NotJson,
     BadRequest,
     Unauthorized,
+    SignInRefused,
+    SlowedDown,
     Forbidden,
     NotFound,
     MethodNotAllowed,
@@ -174,20 +190,26 @@ pub(crate) struct Problem {
     kind: Kind,
     detail: Option<String>,
     errors: Vec<FieldError>,
+    retry_after: Option<u64>,
 }
 
 impl Problem {
     pub(crate) fn new(kind: Kind) -> Self {
-        Self { kind, detail: None, errors: Vec::new() }
+        Self { kind, detail: None, errors: Vec::new(), retry_after: None }
     }
 
     pub(crate) fn with_detail(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: Some(detail.into()), errors: Vec::new() }
+        Self { detail: Some(detail.into()), ..Self::new(kind) }
+    }
+
+    /// Worth another try after so many seconds.
+    pub(crate) fn after(kind: Kind, seconds: u64) -> Self {
+        Self { retry_after: Some(seconds), ..Self::new(kind) }
     }
 
     /// Faults of fields.
     pub(crate) fn invalid(errors: Vec<FieldError>) -> Self {
-        Self { kind: Kind::Invalid, detail: None, errors }
+        Self { errors, ..Self::new(Kind::Invalid) }
     }
 
     /// A fault of one field.
@@ -227,7 +249,7 @@ impl IntoResponse for Problem {
         let mut response = self.kind.row().2.into_response();
         let headers = response.headers_mut();
         match self.kind {
-            Kind::Unauthorized => {
+            Kind::Unauthorized | Kind::SignInRefused => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"restante\""));
             }
             Kind::RateLimited => {
@@ -237,6 +259,9 @@ impl IntoResponse for Problem {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
             }
             _ => {}
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response.extensions_mut().insert(self);
         response

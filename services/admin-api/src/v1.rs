@@ -1,15 +1,19 @@
 //! Version 1: one file per noun.
 
 mod accounts;
+mod admins;
 mod aliases;
 mod api_keys;
 mod app_passwords;
 mod domains;
 mod expunged;
+mod me;
 mod messages;
 mod passwords;
 mod search;
 mod sessions;
+mod sign_in;
+mod sign_in_sessions;
 mod tenants;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -48,4 +52,19 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(aliases::get, aliases::change, aliases::delete))
         .routes(routes!(api_keys::create, api_keys::list))
         .routes(routes!(api_keys::get, api_keys::revoke))
+        .routes(routes!(admins::create, admins::list))
+        .routes(routes!(admins::get, admins::change, admins::delete))
+        .routes(routes!(admins::set_password))
+        .routes(routes!(sign_in::sign_in))
+        .routes(routes!(sign_in::refresh))
+        .routes(routes!(sign_in::sign_out))
+        .routes(routes!(sign_in::jwks))
+        .routes(routes!(sign_in_sessions::list))
+        .routes(routes!(sign_in_sessions::end))
+        .routes(routes!(me::get))
+        .routes(routes!(me::set_password))
+        .routes(routes!(me::offer_totp, me::confirm_totp))
+        .routes(routes!(me::remove_totp))
+        .routes(routes!(me::new_recovery_codes))
+        .routes(routes!(admins::reset_totp))
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::audit::{self, Event, SERVICE};
 use crate::credential::check_label;
 use crate::error::inconsistent;
-use crate::{Caller, Directory, Error, Page, PageRequest, Reach, Result, Role, shown, tenant, token};
+use crate::{Caller, Directory, Error, Page, PageRequest, Principal, Reach, Result, Role, shown, tenant, token};
 
 /// The longest name of a key, in characters.
 const MAX_NAME: usize = 100;
@@ -92,7 +92,7 @@ impl Directory {
     /// Who a bearer token belongs to; `None` for a token that is none, is revoked, expired, or not to be used from there.
     pub async fn authenticate(&self, token: &Secret, peer: Option<IpAddr>, request: Uuid) -> Result<Option<Caller>> {
         if !token::is_api_key(token) {
-            return Ok(None);
+            return self.bearer(token, peer, request).await;
         }
         let row = sqlx::query_as::<_, CallerRow>(
             "SELECT key_id, tenant_id, tenant_status, role, allowed_nets FROM restante.admin_key_1($1)",
@@ -111,7 +111,9 @@ impl Directory {
             Some(_) if row.tenant_status == Some(3) => return Ok(None),
             Some(tenant) => Reach::Tenant(TenantId(tenant)),
         };
-        Ok(Some(Caller::new(reach, role, format!("api-key:{}", row.key_id), peer, request)))
+        let mut caller = Caller::new(reach, role, format!("api-key:{}", row.key_id), peer, request);
+        caller.principal = Principal::ApiKey(row.key_id);
+        Ok(Some(caller))
     }
 
     /// Makes a key; its secret is in the answer and nowhere else. A tenant's own key makes keys of its tenant only.

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mail_types::{DomainName, TenantId};
+use mail_types::{DomainName, SessionUuid, TenantId};
 use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
@@ -37,14 +37,36 @@ pub struct Caller {
     pub peer: Option<IpAddr>,
     /// The request, as it also stands in logs and answers.
     pub request: Uuid,
+    /// Who it is.
+    pub principal: Principal,
     /// Where the effects of a trial are collected; `None`: what is asked for is done.
     trial: Option<Arc<Mutex<Vec<Effect>>>>,
+}
+
+/// Who a caller is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Principal {
+    /// The service itself, or the operator at its command line.
+    Service,
+    /// A machine, by its key, shown as `key_N`.
+    ApiKey(i64),
+    /// A person.
+    Admin(SignedIn),
+}
+
+/// A person who signed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignedIn {
+    /// The administrator, opaque to others: shown as `adm_N`.
+    pub admin: i64,
+    /// The sign-in: the family of refresh tokens that it began.
+    pub session: SessionUuid,
 }
 
 impl Caller {
     /// A caller with all that its role allows.
     pub fn new(reach: Reach, role: Role, actor: String, peer: Option<IpAddr>, request: Uuid) -> Self {
-        Self { reach, role, scopes: None, domains: None, actor, peer, request, trial: None }
+        Self { reach, role, scopes: None, domains: None, actor, peer, request, principal: Principal::Service, trial: None }
     }
 
     /// A caller inside the service itself, such as the provisioning of the demonstration.
@@ -85,6 +107,19 @@ impl Caller {
         scoped && self.role.allows(permission)
     }
 
+    /// The person, if it is one.
+    pub fn signed_in(&self) -> Option<SignedIn> {
+        match self.principal {
+            Principal::Admin(signed_in) => Some(signed_in),
+            Principal::Service | Principal::ApiKey(_) => None,
+        }
+    }
+
+    /// All that it may do, in the table's order.
+    pub fn permissions(&self) -> impl Iterator<Item = Permission> {
+        Permission::all().filter(|permission| self.allows(*permission))
+    }
+
     /// Whether a domain of its tenant exists for the caller.
     pub(crate) fn sees_domain(&self, name: &DomainName) -> bool {
         self.domains.as_ref().is_none_or(|domains| domains.contains(name))
@@ -93,6 +128,14 @@ impl Caller {
     /// The domains that lists are narrowed to.
     pub(crate) fn domain_names(&self) -> Option<Vec<String>> {
         self.domains.as_ref().map(|domains| domains.iter().map(ToString::to_string).collect())
+    }
+
+    /// Refuses to give others what the caller itself may not do. Reading mail, which needs a scope, may be given by whose role has it.
+    pub(crate) fn require_may_give(&self, mut permissions: impl Iterator<Item = Permission>) -> Result<()> {
+        let has = |permission: Permission| {
+            self.role.allows(permission) && self.scopes.as_ref().is_none_or(|scopes| scopes.contains(&permission))
+        };
+        if self.domains.is_none() && permissions.all(has) { Ok(()) } else { Err(Error::Forbidden) }
     }
 
     /// Refuses who does not belong to the platform, and who may not do this.

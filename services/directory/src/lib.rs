@@ -11,6 +11,7 @@
 //! A thing that others see has its natural key (slug, domain name, address) or an opaque id; integers stay inside.
 
 mod account;
+mod admin;
 mod alias;
 mod api_key;
 mod audit;
@@ -53,10 +54,14 @@ use serde::Deserialize;
 use sqlx::PgPool;
 
 pub use account::{Account, AccountChange, AccountFilter, AccountStatus, NewAccount};
+pub use admin::{
+    Admin, AdminChange, AdminName, AdminStatus, Jwks, Me, NewAdmin, RefreshOutcome, SignIn, SignInFrom, SignInMethod,
+    SignInOutcome, SignInSession, SignInSettings, Tokens, TotpOffer, rotate_signing_key,
+};
 pub use alias::{Alias, AliasAddress, NewAlias};
 pub use api_key::{ApiKey, IssuedApiKey, NewApiKey, bootstrap_admin_token, new_api_token};
 pub use audit::Effect;
-pub use caller::{Caller, Reach};
+pub use caller::{Caller, Principal, Reach, SignedIn};
 pub use credential::{AppPassword, IssuedAppPassword, NewAppPassword, Scope};
 pub use domain::{Domain, DomainChange, DomainFilter, NewDomain};
 pub use error::{Error, FieldError, Result};
@@ -104,6 +109,8 @@ pub struct Settings {
     pub claim_days: u32,
     /// How failed logins slow down the next ones.
     pub slow_down: SlowDownSettings,
+    /// How long what administrators sign in with lasts.
+    pub sign_in: SignInSettings,
 }
 
 impl Default for Settings {
@@ -118,6 +125,7 @@ impl Default for Settings {
             remembered: 100_000,
             claim_days: 30,
             slow_down: SlowDownSettings::default(),
+            sign_in: SignInSettings::default(),
         }
     }
 }
@@ -142,6 +150,8 @@ pub struct Directory {
     logins: Arc<Logins>,
     claim_days: u32,
     key_sets: Option<Arc<login::KeySets>>,
+    sign_in: Arc<SignInSettings>,
+    signing: Arc<admin::SigningKeys>,
 }
 
 impl Directory {
@@ -153,6 +163,7 @@ impl Directory {
         random: Arc<dyn Random>,
         settings: Settings,
     ) -> Self {
+        let sign_in = Arc::new(settings.sign_in);
         let bounds = hash_pool::Bounds { parallel: settings.argon2_parallel, queue: settings.argon2_queue };
         let seconds = Duration::from_secs;
         let (right, wrong) = (seconds(settings.right_seconds), seconds(settings.wrong_seconds));
@@ -163,7 +174,8 @@ impl Directory {
             patience: Duration::from_millis(settings.argon2_wait_ms),
         };
         let claim_days = settings.claim_days;
-        Self { pool, keys, clock, random, logins: Arc::new(logins), claim_days, key_sets: None }
+        let logins = Arc::new(logins);
+        Self { pool, keys, clock, random, logins, claim_days, key_sets: None, sign_in, signing: Arc::default() }
     }
 
     /// With a way to the keys of issuers; without it, no token can be checked.

@@ -1,5 +1,5 @@
-//! What of the directory hangs on which master key: the verifiers of app passwords (a keyed hash under its pepper) and the sealed
-//! secrets of recoverable ones. For `restante keys`, as the owner of the database.
+//! What of the directory hangs on which master key: the verifiers of app passwords (a keyed hash under its pepper) and sealed
+//! secrets, of recoverable app passwords, one-time codes, signing keys and issuers. For `restante keys`, as the owner of the database.
 //!
 //! A sealed secret can be opened and sealed anew. A verifier cannot be moved without the secret: it moves when its app password next
 //! proves itself in clear (see `login::prove`), or is replaced. Until then its master key has to stay configured.
@@ -10,7 +10,8 @@ use serde_json::Value;
 use sqlx::PgPool;
 
 use crate::audit::{self, Event};
-use crate::{Caller, Result, seal, token};
+use crate::seal::{self, Purpose};
+use crate::{Caller, Result, token};
 
 /// What still needs a master key.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
@@ -19,7 +20,7 @@ pub struct MasterKeyUse {
     pub id: String,
     /// App passwords whose verifier was made under it.
     pub verifiers: i64,
-    /// Recoverable app passwords whose secret is sealed under it.
+    /// Secrets that are sealed under it.
     pub sealed: i64,
 }
 
@@ -31,7 +32,14 @@ pub async fn master_key_use(pool: &PgPool) -> Result<Vec<MasterKeyUse>> {
             WHERE kind IN (2, 3) AND revoked_at IS NULL AND verifier LIKE 'k%$%'
            UNION ALL
            SELECT convert_from(substring(sealed FROM 3 FOR get_byte(sealed, 1)), 'UTF8'), true FROM restante.credentials
-            WHERE kind = 3 AND revoked_at IS NULL AND length(sealed) > 2) AS u
+            WHERE kind = 3 AND revoked_at IS NULL AND length(sealed) > 2
+           UNION ALL
+           SELECT convert_from(substring(o.sealed FROM 3 FOR get_byte(o.sealed, 1)), 'UTF8'), true FROM (
+             SELECT totp AS sealed FROM restante.admins
+             UNION ALL SELECT totp_offered FROM restante.admins
+             UNION ALL SELECT client_secret FROM restante.oidc_issuers
+             UNION ALL SELECT sealed FROM restante.signing_keys WHERE retired_at IS NULL) AS o
+            WHERE length(o.sealed) > 2) AS u
           GROUP BY id ORDER BY id",
     )
     .fetch_all(pool)
@@ -52,7 +60,8 @@ struct Sealed {
 /// Seals under the current master key what is sealed under another, and makes its verifier anew. Answers how many were done and
 /// how many could not be opened. May be broken off and run again. Role owner.
 pub async fn reseal(pool: &PgPool, keys: &MasterKeys, random: &dyn Random) -> Result<(u64, u64)> {
-    let (mut done, mut unopened, mut last) = (0, 0, 0);
+    let (mut done, mut unopened) = reseal_others(pool, keys, random).await?;
+    let mut last = 0;
     loop {
         let rows: Vec<Sealed> = sqlx::query_as(
             "SELECT tenant_id, account_id, credential_id, verifier, sealed FROM restante.credentials
@@ -87,6 +96,68 @@ pub async fn reseal(pool: &PgPool, keys: &MasterKeys, random: &dyn Random) -> Re
             done += changed.rows_affected();
         }
     }
+}
+
+/// A sealed secret that belongs to no account.
+#[derive(sqlx::FromRow)]
+struct OtherSealed {
+    /// Of which row; a signing key's is text.
+    id: Option<i64>,
+    key: Option<String>,
+    sealed: Vec<u8>,
+}
+
+/// Which of those there are: what they are for, where they stand, how one is kept anew.
+const OTHERS: [(Purpose, &str, &str); 4] = [
+    (
+        Purpose::Totp,
+        "SELECT admin_id AS id, NULL::text AS key, totp AS sealed FROM restante.admins WHERE length(totp) > 2",
+        "UPDATE restante.admins SET totp = $4 WHERE admin_id = $1 AND $2::text IS NULL AND totp = $3",
+    ),
+    (
+        Purpose::Totp,
+        "SELECT admin_id AS id, NULL::text AS key, totp_offered AS sealed FROM restante.admins WHERE length(totp_offered) > 2",
+        "UPDATE restante.admins SET totp_offered = $4 WHERE admin_id = $1 AND $2::text IS NULL AND totp_offered = $3",
+    ),
+    (
+        Purpose::OidcClient,
+        "SELECT coalesce(tenant_id, 0)::bigint AS id, NULL::text AS key, client_secret AS sealed FROM restante.oidc_issuers
+          WHERE length(client_secret) > 2",
+        "UPDATE restante.oidc_issuers SET client_secret = $4
+          WHERE coalesce(tenant_id, 0) = $1 AND $2::text IS NULL AND client_secret = $3",
+    ),
+    (
+        Purpose::SigningKey,
+        "SELECT NULL::bigint AS id, key_id AS key, sealed FROM restante.signing_keys WHERE retired_at IS NULL",
+        "UPDATE restante.signing_keys SET sealed = $4 WHERE $1::bigint IS NULL AND key_id = $2 AND sealed = $3",
+    ),
+];
+
+/// [`reseal`] for what belongs to no account: few enough to be read at once.
+async fn reseal_others(pool: &PgPool, keys: &MasterKeys, random: &dyn Random) -> Result<(u64, u64)> {
+    let (mut done, mut unopened) = (0, 0);
+    for (purpose, select, update) in OTHERS {
+        let rows: Vec<OtherSealed> = sqlx::query_as(select).fetch_all(pool).await?;
+        for row in rows.into_iter().filter(|row| seal::sealed_under(&row.sealed) != Some(keys.current().0)) {
+            let of = match (&row.key, row.id) {
+                (Some(key), _) => key.as_bytes().to_vec(),
+                (None, id) => id.unwrap_or_default().to_be_bytes().to_vec(),
+            };
+            let Some(secret) = seal::open_for(keys, purpose, &of, &row.sealed) else {
+                unopened += 1;
+                continue;
+            };
+            let changed = sqlx::query(update)
+                .bind(row.id)
+                .bind(&row.key)
+                .bind(&row.sealed)
+                .bind(seal::seal_for(keys, random, purpose, &of, &secret)?)
+                .execute(pool)
+                .await?;
+            done += changed.rows_affected();
+        }
+    }
+    Ok((done, unopened))
 }
 
 /// Notes in the audit trail what a command of the operator is about to do, outside of any request. Role owner.

@@ -153,6 +153,11 @@ impl SlowDown {
         self.pairs.remove(&(network, account));
     }
 
+    /// The settings.
+    pub(crate) fn settings(&self) -> &SlowDownSettings {
+        &self.settings
+    }
+
     /// What is left of the wait after these failures.
     fn left(&self, failures: Failures, free: u32, longest: Duration, now: Instant) -> Option<Duration> {
         let doublings = failures.count.checked_sub(free)?;

@@ -30,11 +30,16 @@ pub(crate) fn new_api_key(random: &dyn Random) -> Secret {
 }
 
 fn new_token(prefix: &str, digits: usize, random: &dyn Random) -> String {
+    format!("{prefix}{}", self::digits(digits, random))
+}
+
+/// Random digits of Crockford's base32, five bits each.
+pub(crate) fn digits(digits: usize, random: &dyn Random) -> String {
     let mut octets = vec![0; digits];
     random.fill(&mut octets);
     // Five bits of each octet: 256 is a multiple of 32, so every digit is as likely as any other.
     let digit = |octet: &u8| ALPHABET.get(usize::from(octet & 31)).copied().map(char::from);
-    prefix.chars().chain(octets.iter().filter_map(digit)).collect()
+    octets.iter().filter_map(digit).collect()
 }
 
 /// Whether a secret has the form of an app password. The form is public; nothing is learned from the test.

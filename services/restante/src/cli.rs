@@ -48,6 +48,31 @@ pub(crate) enum Command {
 pub(crate) enum AdminCommand {
     /// Makes a platform administrator's API key and prints it, once (as RESTANTE_DATABASE_URL_ADMIN, or RESTANTE_DATABASE_URL)
     Token(TokenArguments),
+    /// Makes a person who signs in; prints the password once, unless it comes on standard input (as RESTANTE_DATABASE_URL_ADMIN, or
+    /// RESTANTE_DATABASE_URL)
+    Create(AdminCreateArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AdminCreateArguments {
+    /// What they sign in with: an address
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) name: String,
+    /// For people [default: the name]
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) display_name: Option<String>,
+    /// platform-admin, tenant-admin, domain-admin, helpdesk or auditor
+    #[arg(long)]
+    pub(crate) role: String,
+    /// Whose they are; left out, the platform's (platform-admin, helpdesk, auditor)
+    #[arg(long, value_name = "SLUG")]
+    pub(crate) tenant: Option<String>,
+    /// A domain-admin's domain; can be given several times
+    #[arg(long = "domain", value_name = "NAME")]
+    pub(crate) domains: Vec<String>,
+    /// Reads the password from standard input (one line) instead of making one
+    #[arg(long)]
+    pub(crate) password_stdin: bool,
 }
 
 #[derive(Debug, Args)]
@@ -61,7 +86,8 @@ pub(crate) struct TokenArguments {
 pub(crate) enum KeysCommand {
     /// Shows every tenant's data keys, and which master keys are still needed by what
     List(ToolArguments),
-    /// Rotates the master key (the first of RESTANTE_MASTER_KEY is the new one) or the tenants' data keys
+    /// Rotates the master key (the first of RESTANTE_MASTER_KEY is the new one), the tenants' data keys, or the key that signs the
+    /// access tokens of administrators
     Rotate(RotateArguments),
     /// Erases a tenant's data keys: its mail can never be read again
     Erase(EraseArguments),
@@ -70,11 +96,14 @@ pub(crate) enum KeysCommand {
 #[derive(Debug, Args)]
 pub(crate) struct RotateArguments {
     /// Wraps every data key, and what else can be, under the current master key
-    #[arg(long, required_unless_present = "data", conflicts_with = "data")]
+    #[arg(long, required_unless_present_any = ["data", "signing"], conflicts_with_all = ["data", "signing"])]
     pub(crate) master: bool,
     /// Makes new data keys; mail encrypted before stays readable
-    #[arg(long)]
+    #[arg(long, conflicts_with = "signing")]
     pub(crate) data: bool,
+    /// Makes a new key that signs access tokens; those signed before hold until they expire
+    #[arg(long)]
+    pub(crate) signing: bool,
     /// Only this tenant's
     #[arg(long, value_name = "SLUG", requires = "data")]
     pub(crate) tenant: Option<String>,

@@ -129,6 +129,9 @@ impl Config {
                  the messages of a session must be there to its end"
             );
         }
+        if let Err(error) = self.directory.sign_in.check() {
+            bail!(error);
+        }
         if let Err(error) = self.proxy.check() {
             bail!(error);
         }

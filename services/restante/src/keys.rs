@@ -79,7 +79,7 @@ async fn summary(tool: &Tool, mut needed: BTreeMap<String, Needed>) -> anyhow::R
         let state = if *id == current { "current" } else { "older" };
         match needed.remove(*id) {
             Some(Needed { data_keys, app_passwords, sealed }) => println!(
-                "master key {id} ({state}): needed by {data_keys} data keys, {app_passwords} app passwords, {sealed} recoverable secrets"
+                "master key {id} ({state}): needed by {data_keys} data keys, {app_passwords} app passwords, {sealed} sealed secrets"
             ),
             None if *id == current => println!("master key {id} ({state}): nothing hangs on it yet"),
             None => {
@@ -89,7 +89,7 @@ async fn summary(tool: &Tool, mut needed: BTreeMap<String, Needed>) -> anyhow::R
     }
     for (id, Needed { data_keys, app_passwords, sealed }) in &needed {
         println!(
-            "master key {id} is NOT CONFIGURED: {data_keys} data keys, {app_passwords} app passwords and {sealed} recoverable secrets \
+            "master key {id} is NOT CONFIGURED: {data_keys} data keys, {app_passwords} app passwords and {sealed} sealed secrets \
              cannot be used without it"
         );
     }
@@ -97,6 +97,9 @@ async fn summary(tool: &Tool, mut needed: BTreeMap<String, Needed>) -> anyhow::R
 }
 
 async fn rotate(arguments: &RotateArguments) -> anyhow::Result<()> {
+    if arguments.signing {
+        return rotate_signing(arguments).await;
+    }
     let (tool, ring) = open(arguments.tool.config.as_deref()).await?;
     let caller = tool::caller("keys");
     if arguments.data {
@@ -116,14 +119,14 @@ async fn rotate(arguments: &RotateArguments) -> anyhow::Result<()> {
     let rotated = ring.rotate_master().await?;
     let (sealed, unsealed) = directory::reseal(&tool.pool, &tool.keys, &SystemRandom).await?;
     println!(
-        "{} data keys and {sealed} recoverable secrets are now under master key {current}; {} data keys were before",
+        "{} data keys and {sealed} sealed secrets are now under master key {current}; {} data keys were before",
         rotated.rewrapped, rotated.current
     );
     for (slug, version, id) in &rotated.unopened {
         println!("data key {version} of {slug} stays under master key {id}, which is not configured");
     }
     if unsealed > 0 {
-        println!("{unsealed} recoverable secrets cannot be opened: their master key is not configured");
+        println!("{unsealed} sealed secrets cannot be opened: their master key is not configured");
     }
     let older: i64 = directory::master_key_use(&tool.pool)
         .await?
@@ -140,6 +143,16 @@ async fn rotate(arguments: &RotateArguments) -> anyhow::Result<()> {
     if !rotated.unopened.is_empty() || unsealed > 0 {
         bail!("not everything could be moved");
     }
+    Ok(())
+}
+
+/// Needs neither the store nor its keys.
+async fn rotate_signing(arguments: &RotateArguments) -> anyhow::Result<()> {
+    let tool = Tool::open(arguments.tool.config.as_deref(), DbRole::Owner).await?;
+    let what = json!({"what": "signing key"});
+    directory::note_command(&tool.pool, &tool::caller("keys"), None, "keys.rotate", "signing", what).await?;
+    directory::rotate_signing_key(&tool.pool, &tool.keys, &SystemRandom).await?;
+    println!("a new signing key was made; running processes sign with it within a minute, and take tokens of both");
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! The binary: the command line, the configuration, which roles run, and for `restante dev` the embedded PostgreSQL.
 
+mod admin;
 mod check;
 mod cli;
 mod config;
@@ -18,10 +19,9 @@ mod tool;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use mail_types::SystemRandom;
-use runtime::database::{self, DbRole, PoolSettings};
+use runtime::database::{self, DbRole};
 
-use crate::cli::{AdminCommand, Cli, Command, ConfigCommand, TokenArguments};
+use crate::cli::{AdminCommand, Cli, Command, ConfigCommand};
 
 /// Everything that starts a process which shall end with this one is called from here, on the main thread.
 #[tokio::main]
@@ -35,7 +35,8 @@ async fn main() -> ExitCode {
         Command::Fsck(arguments) => return fsck::run(&arguments).await,
         Command::Recover(arguments) => recover::run(&arguments).await.map(success),
         Command::Keys(command) => keys::run(&command).await.map(success),
-        Command::Admin(AdminCommand::Token(arguments)) => admin_token(&arguments).await.map(success),
+        Command::Admin(AdminCommand::Token(arguments)) => admin::token(&arguments).await.map(success),
+        Command::Admin(AdminCommand::Create(arguments)) => admin::create(&arguments).await.map(success),
         Command::Import(arguments) => import::run(&arguments).await,
         Command::Export(arguments) => export::run(&arguments).await,
     };
@@ -51,15 +52,5 @@ async fn main() -> ExitCode {
 async fn migrate() -> anyhow::Result<()> {
     let applied = database::migrate(&environment::database(DbRole::Owner)?).await?;
     println!("{applied} migrations applied");
-    Ok(())
-}
-
-/// The key is printed when it is in the database, and nowhere else ever again.
-async fn admin_token(arguments: &TokenArguments) -> anyhow::Result<()> {
-    let url = environment::database(DbRole::Admin)?;
-    let pool = database::connect(&url, DbRole::Admin, &PoolSettings::default()).await?;
-    let token = directory::new_api_token(&SystemRandom);
-    directory::bootstrap_admin_token(&pool, &arguments.name, &token).await?;
-    println!("{}", token.expose_str().unwrap_or_default());
     Ok(())
 }

@@ -12,6 +12,7 @@ mod documents;
 mod domains;
 mod dry_run;
 mod idempotency;
+mod identity;
 mod isolation;
 mod lifecycle;
 mod messages;
