@@ -8,7 +8,8 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Content, ObjectBuilder, OpenApi, RefOr, Response, ResponseBuilder, Type};
 use utoipa::{IntoResponses, OpenApi as _, ToSchema};
 
-use crate::guard::{DRY_RUN, DRY_RUN_TYPE, DryRun, is_safe};
+use crate::bodies::Existence;
+use crate::guard::{DRY_RUN, DRY_RUN_TYPE, DryRun, EffectBody, is_safe};
 use crate::permissions::{Needs, needs};
 use crate::problem::ProblemBody;
 
@@ -36,7 +37,7 @@ use crate::problem::ProblemBody;
             Times are RFC 3339 in UTC. Octets are integers and count a message as RETR sends it, before dot-stuffing.",
     ),
     security(("api_key" = [])),
-    components(schemas(ProblemBody, DryRun)),
+    components(schemas(ProblemBody, DryRun, EffectBody, Existence)),
     tags(
         (name = "tenants", description = "The operator's customers"),
         (name = "search", description = "Everything by the beginning of its name"),

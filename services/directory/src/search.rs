@@ -71,7 +71,7 @@ impl Directory {
         };
         // With a domain the local part is whole: of a name there are a few, in so many domains.
         let keys = match domain {
-            Some(_) => PrefixRange { first: local.to_owned(), end: format!("{local}\0") },
+            Some(_) => PrefixRange { first: local.to_owned(), end: format!("{local}\u{1}") },
             None => PrefixRange::new(Some(local)),
         };
         let names = domain.unwrap_or_else(|| PrefixRange::new(None));

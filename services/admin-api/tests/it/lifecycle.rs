@@ -35,7 +35,7 @@ async fn a_tenant_lives() {
     assert_eq!(made.header("location"), "/v1/tenants/acme");
     let expected = json!({
         "slug": "acme", "name": "Acme", "status": "active",
-        "quota": {"octets": null, "accounts": null, "domains": null},
+        "quota": {"octets": null, "messages": null, "accounts": null, "domains": null, "deliveries_per_hour": null}, "deleted_at": null,
         "policy": tenant_policy(json!({})),
     });
     assert_eq!(without_time(made.json(), "created_at"), expected);
@@ -48,7 +48,10 @@ async fn a_tenant_lives() {
     let changed = world.call_with(key, "PATCH", "/v1/tenants/acme", patch, &tag).await;
     assert_eq!(changed.status, StatusCode::OK, "{}", changed.text);
     assert_eq!(changed.json()["status"], "suspended");
-    assert_eq!(changed.json()["quota"], json!({"octets": 1000, "accounts": null, "domains": null}));
+    assert_eq!(
+        changed.json()["quota"],
+        json!({"octets": 1000, "messages": null, "accounts": null, "domains": null, "deliveries_per_hour": null})
+    );
     assert_eq!(changed.json()["policy"], tenant_policy(json!({"over_quota": "defer", "retention_days": 30})));
     let stale = world.call_with(key, "PATCH", "/v1/tenants/acme", json!({"name": "X"}), &tag).await;
     assert_eq!(stale.status, StatusCode::PRECONDITION_FAILED);
@@ -114,7 +117,7 @@ async fn an_account_lives() {
     assert_eq!(made.header("location"), "/v1/accounts/Carol@acme.test");
     let expected = json!({
         "address": "Carol@acme.test", "tenant": "acme", "domain": "acme.test", "status": "active", "has_password": true,
-        "quota": {"octets": 1_000_000_000, "messages": 100_000},
+        "quota": {"octets": 1_000_000_000, "messages": 100_000, "deliveries_per_hour": null}, "deleted_at": null,
         "policy": {
             "over_quota": null, "view": null, "dele": null, "exclusive": null, "login_delay_seconds": null, "expire_days": null,
             "utf8": null, "sessions": {"per_account": null},
@@ -126,7 +129,10 @@ async fn an_account_lives() {
     assert_eq!(world.call(key, "GET", path, Value::Null).await.json(), made.json());
     let suspended = world.call(key, "PATCH", path, json!({"status": "suspended", "quota": {"messages": null}})).await;
     assert_eq!(suspended.json()["status"], "suspended");
-    assert_eq!(suspended.json()["quota"], json!({"octets": 1_000_000_000, "messages": null}));
+    assert_eq!(
+        suspended.json()["quota"],
+        json!({"octets": 1_000_000_000, "messages": null, "deliveries_per_hour": null})
+    );
     assert_eq!(world.call(key, "PATCH", path, json!({"status": "active"})).await.json()["status"], "active");
 
     let password = format!("{path}/password");

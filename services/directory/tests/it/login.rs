@@ -151,12 +151,6 @@ async fn a_deleted_accounts_credentials_open_nothing_and_its_address_is_free() {
 
     let second = world.account("alice@acme.test", Some("battery staple")).await;
     assert_ne!(first.id, second.id, "the new account has a maildrop of its own");
-    let superuser = world.database.superuser().await;
-    let kept: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM restante.credentials WHERE account_id = $1 AND verifier <> ''")
-            .bind(first.id.0)
-            .fetch_one(&superuser)
-            .await
-            .unwrap();
-    assert_eq!(kept, 0, "no hash outlives its credential");
+    let outcome = pop3.login("alice@acme.test", &Secret::from("correct horse"), None).await.unwrap();
+    assert_eq!(outcome, refused(Refusal::WrongCredentials), "kept for a restore, it opens nobody else's");
 }

@@ -2,5 +2,6 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "test code that is not inside a test function")]
 
 mod delivery;
+mod limits;
 mod session;
 mod support;

@@ -8,6 +8,7 @@ use mail_types::{Address, DomainName, Secret, SystemClock, SystemRandom, TenantS
 use mailstore::{Mailstore, Part, Parts, StoreSettings, open_store};
 use net::{Endpoint, Listener, tls::ServerTls};
 use runtime::{database::DbRole, keys::MasterKeys, shutdown::Shutdown};
+use sqlx::AssertSqlSafe;
 use tempfile::TempDir;
 use testkit::{FakeClock, FaultyStore, SeededRandom, TestDatabase};
 use tokio::{
@@ -128,6 +129,29 @@ impl World {
         assert_eq!(client.line().await, "220 mx.restante.test LMTP Restante");
         client.lhlo().await;
         client
+    }
+
+    /// What the worker works with.
+    pub(crate) async fn sweeper(&self) -> mailstore::Sweeper {
+        let pool = self.database.pool(DbRole::Worker).await;
+        let store = Arc::new(self.store.clone());
+        mailstore::Sweeper::new(pool, store, &StoreSettings::default(), mailstore::SweepSettings::default())
+    }
+
+    /// A statement, as the owner of the tables.
+    pub(crate) async fn owner(&self, sql: &str) {
+        let pool = self.database.pool(DbRole::Owner).await;
+        sqlx::query(AssertSqlSafe(sql)).execute(&pool).await.unwrap();
+    }
+
+    pub(crate) async fn number(&self, sql: &str) -> i64 {
+        let pool = self.database.pool(DbRole::Owner).await;
+        sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&pool).await.unwrap()
+    }
+
+    pub(crate) async fn json(&self, sql: &str) -> serde_json::Value {
+        let pool = self.database.pool(DbRole::Owner).await;
+        sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&pool).await.unwrap()
     }
 
     /// Every message of a maildrop as RETR would send it.
