@@ -1,6 +1,7 @@
 //! The JSON that goes in and out. Requests are read field by field (so that every fault is named); their types here are what
 //! the OpenAPI document says of them, and what a client in Rust may send.
 
+mod desk;
 mod policy;
 mod requests;
 mod resources;
@@ -9,6 +10,11 @@ mod undelete;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub use desk::{
+    ActivityBody, ActivityWord, CredentialBody, DiagnosisBody, EndedBody, FindingBody, FrontendBody, LiveSessionBody,
+    RefusedBody, SessionEndBody, SeverityWord, TranscribingBody, TranscriptBody, TranscriptEntryBody, TranscriptList,
+    TranscriptWhole, TranscriptsBegin,
+};
 pub use policy::{
     AccountPolicy, AccountSessions, AddressClaimWord, DeleWord, DevicePolicy, DomainPolicy, ExpireWord, OauthPolicy,
     OverQuotaWord, TenantPolicy, TenantSessions, Utf8Word, ViewWord,

@@ -25,7 +25,7 @@ impl Names {
         let address = if path.starts_with("/v1/aliases") { self.alias } else { self.address };
         let id = match path {
             _ if path.starts_with("/v1/api-keys") => &self.key,
-            _ if path.contains("/sessions/") => &self.session,
+            _ if path.contains("sessions/") || path.contains("/transcripts/") => &self.session,
             _ => &self.credential,
         };
         path.replace("{slug}", self.slug)
@@ -46,6 +46,7 @@ fn body(method: &str, path: &str) -> Value {
         ("put", "/v1/accounts/{address}/password") => json!({"password": "correct horse"}),
         ("post", "/v1/accounts/{address}/app-passwords") => json!({"name": "x"}),
         ("post", "/v1/accounts/{address}/messages/restore") => json!({"since": "2026-01-01T00:00:00Z"}),
+        ("post", "/v1/accounts/{address}/transcripts") => json!({"minutes": 5}),
         ("patch", "/v1/aliases/{address}") => json!({"targets": ["gus@globex.test"]}),
         _ => Value::Null,
     }

@@ -8,7 +8,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use directory::{Caller, Directory, bootstrap_admin_token, new_api_token};
 use mail_types::{Address, Clock as _, CredentialId, Secret, SessionUuid, SystemClock, SystemRandom};
-use mailstore::{Mailstore, Parts, SessionOutcome, SessionRecord, Update};
+use mailstore::{Mailstore, Parts, SessionNotes, SessionOutcome, SessionRecord, Update};
 use runtime::database::{DbRole, Pool};
 use runtime::keys::MasterKeys;
 use serde_json::{Value, json};
@@ -143,6 +143,7 @@ impl World {
             outcome: SessionOutcome::Quit,
             fetched: 1,
             fetched_octets: 10,
+            notes: SessionNotes::default(),
         };
         let pop3 = mailstore(self.database.pool(DbRole::Pop3).await, DbRole::Pop3).await;
         let update = Update { expunge: expunge.to_vec(), ..Update::default() };

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests: what is not there fails the test")]
 
 mod admin;
+mod desk;
 mod external;
 mod isolation;
 mod login;
