@@ -74,15 +74,15 @@ GRANT ALL ON login_refusals, transcripts TO restante_definer;
 -- rows and partitions went; as many rows of each kind as p_batch says.
 CREATE FUNCTION worker_forget_1(p_activity_days integer, p_transcript_days integer, p_batch integer) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = restante, pg_catalog SET timezone = 'UTC' SET lock_timeout = '2s' AS $$
-DECLARE part text; gone integer := 0; some integer; v_first date;
+DECLARE part text; gone integer := 0; v_some integer; v_first date;
 BEGIN
   IF p_activity_days < 1 OR p_transcript_days < 1 THEN RAISE EXCEPTION 'at least a day' USING ERRCODE = '22023'; END IF;
   DELETE FROM login_refusals WHERE ctid = ANY (ARRAY(
     SELECT r.ctid FROM login_refusals r WHERE r.minute < clock_timestamp() - make_interval(days => p_activity_days) LIMIT p_batch));
-  GET DIAGNOSTICS some = ROW_COUNT; gone := gone + some;
+  GET DIAGNOSTICS v_some = ROW_COUNT; gone := gone + v_some;
   DELETE FROM transcripts WHERE ctid = ANY (ARRAY(
     SELECT x.ctid FROM transcripts x WHERE x.ended_at < clock_timestamp() - make_interval(days => p_transcript_days) LIMIT p_batch));
-  GET DIAGNOSTICS some = ROW_COUNT; gone := gone + some;
+  GET DIAGNOSTICS v_some = ROW_COUNT; gone := gone + v_some;
   SELECT current_date - greatest(p_activity_days, max(coalesce((t.policy ->> 'retention_days')::integer, 7)) + 2) INTO v_first FROM tenants t;
   v_first := coalesce(v_first, current_date - p_activity_days);
   PERFORM pg_advisory_xact_lock(hashtext('restante partitions'));
@@ -95,8 +95,8 @@ BEGIN
     gone := gone + 1;
   END LOOP;
   DELETE FROM sessions_default WHERE ctid = ANY (ARRAY(SELECT s.ctid FROM sessions_default s WHERE s.started_at < v_first LIMIT p_batch));
-  GET DIAGNOSTICS some = ROW_COUNT;
-  RETURN gone + some;
+  GET DIAGNOSTICS v_some = ROW_COUNT;
+  RETURN gone + v_some;
 END $$;
 GRANT EXECUTE ON FUNCTION worker_forget_1 TO restante_worker;
 RESET ROLE;

@@ -6,6 +6,7 @@
     reason = "helpers of tests: what is not there fails the test"
 )]
 
+mod desk;
 mod documents;
 mod idempotency;
 mod isolation;

@@ -8,7 +8,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use directory::{Caller, Directory, bootstrap_admin_token, new_api_token};
 use mail_types::{Address, Clock as _, CredentialId, Secret, SessionUuid, SystemClock, SystemRandom};
-use mailstore::{Mailstore, Parts, SessionNotes, SessionOutcome, SessionRecord, Update};
+use mailstore::{Frontend, Mailstore, Parts, SessionNotes, SessionOutcome, SessionRecord, Update};
 use runtime::database::{DbRole, Pool};
 use runtime::keys::MasterKeys;
 use serde_json::{Value, json};
@@ -90,6 +90,15 @@ impl World {
         let router = admin_api::router(state.clone());
         let platform = token.expose_str().unwrap().to_owned();
         Self { database, pool, state, router, platform }
+    }
+
+    /// The directory as a frontend uses it, which beats.
+    pub(crate) async fn frontend(&self, uuid: SessionUuid) -> Directory {
+        let pool = self.database.pool(DbRole::Pop3).await;
+        let frontend = Frontend { uuid, role: "pop3", address: "pop.test".to_owned() };
+        mailstore(pool.clone(), DbRole::Pop3).await.beat(&frontend).await.unwrap();
+        let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
+        Directory::new(pool, master_keys(), clock, random, directory::Settings::default())
     }
 
     /// Any request.

@@ -225,8 +225,9 @@ async fn rows(
     // Each part is a range of its own index, newest first, cut to a page: a page costs the same wherever it begins.
     let rows = sqlx::query_as(
         "WITH bounds AS (
-           SELECT least(coalesce($3, 'infinity'), coalesce($7, 'infinity'))::timestamptz AS last, coalesce($6, '-infinity'::timestamptz) AS first,
-                  coalesce($3, 'infinity'::timestamptz) AS at, coalesce($4, 9) AS kind, coalesce($5, '') COLLATE \"C\" AS id),
+           SELECT least(coalesce($3::timestamptz, 'infinity'), coalesce($7::timestamptz, 'infinity')) AS last,
+                  coalesce($6::timestamptz, '-infinity') AS first, coalesce($3::timestamptz, 'infinity') AS at, coalesce($4, 9) AS kind,
+                  coalesce($5, '') COLLATE \"C\" AS id),
          happened AS (
            (SELECT s.started_at AS at, 1 AS kind, s.session_uuid::text COLLATE \"C\" AS id, s.address, s.credential_id, s.mechanism, s.tls, s.client,
                    s.server_name, s.session_uuid, s.ended_at, s.ended, s.last_error AS told, s.fetched, s.fetched_octets AS octets, s.expunged,
