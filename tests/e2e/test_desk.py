@@ -219,7 +219,7 @@ def legacy_unavailable(desk: Desk, address: str) -> None:
 
 def token_refused(desk: Desk, address: str) -> None:
     session = desk.connect(address)
-    token = base64.b64encode(f"n,a={address},\1auth=Bearer no token\1\1".encode())
+    token = base64.b64encode(f"n,a={address},\1auth=Bearer no.such.token\1\1".encode())
     session.send(b"AUTH OAUTHBEARER " + token + b"\r\n")
     assert session.line().startswith("+ ")
     with pytest.raises(Refused, match=r"\[AUTH\]"):

@@ -31,17 +31,19 @@ impl Said {
     /// Of a command line.
     pub(crate) fn of(verb: Verb, command: Option<&Command>, octets: usize) -> Self {
         let numbers = match command {
-        Some(Command::Dele(number)) => [Some(number.get()), None],
-        Some(Command::List(number) | Command::Uidl(number)) => [number.map(MessageNumber::get), None],
-        Some(Command::Retrieve(number, Retrieval::Whole)) => [Some(number.get()), None],
-        Some(Command::Retrieve(number, Retrieval::Top(lines))) => [Some(number.get()), Some(*lines)],
-        _ => [None; 2],
-    };
-    let mechanism = match command {
-        Some(Command::Auth { mechanism, .. }) => Mechanism::ALL.into_iter().collect::<Mechanisms>().parse(mechanism),
-        _ => None,
-    };
-    Said { verb, numbers, mechanism, lines: 1, octets: octets as u64 }
+            Some(Command::Dele(number)) => [Some(number.get()), None],
+            Some(Command::List(number) | Command::Uidl(number)) => [number.map(MessageNumber::get), None],
+            Some(Command::Retrieve(number, Retrieval::Whole)) => [Some(number.get()), None],
+            Some(Command::Retrieve(number, Retrieval::Top(lines))) => [Some(number.get()), Some(*lines)],
+            _ => [None; 2],
+        };
+        let mechanism = match command {
+            Some(Command::Auth { mechanism, .. }) => {
+                Mechanism::ALL.into_iter().collect::<Mechanisms>().parse(mechanism)
+            }
+            _ => None,
+        };
+        Said { verb, numbers, mechanism, lines: 1, octets: octets as u64 }
     }
 
     /// A further line of the same.
@@ -69,7 +71,9 @@ impl fmt::Display for Said {
         let has_argument = octets > verb.as_str().len() as u64;
         match verb {
             Verb::Auth if lines > 1 => write!(f, " [redacted, {lines} lines]"),
-            Verb::Apop | Verb::Auth | Verb::Lang | Verb::Pass | Verb::User if has_argument => f.write_str(" [redacted]"),
+            Verb::Apop | Verb::Auth | Verb::Lang | Verb::Pass | Verb::User if has_argument => {
+                f.write_str(" [redacted]")
+            }
             _ => Ok(()),
         }
     }

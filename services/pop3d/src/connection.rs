@@ -14,9 +14,7 @@ use directory::{RefusedAttempt, Whose};
 use mail_types::{MessageNumber, SessionUuid, Timestamp};
 use mailstore::{SessionNotes, SessionOutcome, SessionRecord, Update};
 use net::{Peer, Stream};
-use pop3_proto::{
-    Effect, Failure, Fault, LoginAttempt, LoginMethod, Next, Replied, Retrieval, Security, Session,
-};
+use pop3_proto::{Effect, Failure, Fault, LoginAttempt, LoginMethod, Next, Replied, Retrieval, Security, Session};
 use runtime::shutdown::Shutdown;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 

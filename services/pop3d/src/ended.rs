@@ -54,10 +54,7 @@ impl Ended {
     /// Whether it is to be told although nothing was fetched: something went wrong that a user may ask about. Clients that go away
     /// without QUIT are too many.
     pub(crate) const fn is_failure(self) -> bool {
-        matches!(
-            self,
-            Self::BadCommands | Self::SessionTime | Self::NotReading | Self::Unreadable | Self::Asked
-        )
+        matches!(self, Self::BadCommands | Self::SessionTime | Self::NotReading | Self::Unreadable | Self::Asked)
     }
 
     pub(crate) const fn as_str(self) -> &'static str {

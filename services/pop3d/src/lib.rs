@@ -131,12 +131,23 @@ impl Server {
         let host = config.host.0.clone();
         let heart = heart::Heart::new(mailstore.clone(), &*random, host.to_string());
         let names = tls.as_ref().and_then(ServerTls::certificate_names);
-        let desk =
-            desk::Desk::new(directory.clone(), heart.frontend(), config.desk.clone(), clock.clone(), names);
+        let desk = desk::Desk::new(directory.clone(), heart.frontend(), config.desk.clone(), clock.clone(), names);
         let challenges = Arc::new(Challenges::new(host, clock.clone(), random.clone()));
         let beating = AtomicBool::new(false);
-        let shared =
-            Shared { config, protocol, tls, directory, mailstore, sessions, challenges, heart, desk, beating, clock, random };
+        let shared = Shared {
+            config,
+            protocol,
+            tls,
+            directory,
+            mailstore,
+            sessions,
+            challenges,
+            heart,
+            desk,
+            beating,
+            clock,
+            random,
+        };
         Ok(Self(Arc::new(shared)))
     }
 

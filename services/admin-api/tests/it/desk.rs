@@ -111,11 +111,14 @@ async fn activity_and_diagnosis() {
     assert_eq!((&refused["attempts"], &refused["different_secrets"]), (&json!(1), &json!(1)));
     let accepted = get("/activity?result=accepted").await.json()["items"].as_array().unwrap().clone();
     assert_eq!((&accepted[0]["kind"], &accepted[0]["session"]["fetched"]), (&json!("session"), &json!(1)));
-    for (query, status) in [("?result=some", 422), ("?since=x", 422), ("?until=2020-01-01T00:00:00Z", 200), ("?x=1", 422)] {
+    for (query, status) in
+        [("?result=some", 422), ("?since=x", 422), ("?until=2020-01-01T00:00:00Z", 200), ("?x=1", 422)]
+    {
         assert_eq!(get(&format!("/activity{query}")).await.status, status, "{query}");
     }
     let diagnosis = get("/diagnose").await.json();
-    let codes: Vec<_> = diagnosis["findings"].as_array().unwrap().iter().map(|one| one["code"].as_str().unwrap()).collect();
+    let codes: Vec<_> =
+        diagnosis["findings"].as_array().unwrap().iter().map(|one| one["code"].as_str().unwrap()).collect();
     assert_eq!(codes, ["maildrop_empty", "logged_in_lately", "last_error", "nothing_found"], "{diagnosis}");
     assert_eq!(diagnosis["findings"][2]["evidence"]["told"], json!("-ERR [AUTH] wrong login name or password"));
     let missing = world.call(&acme.key, "GET", "/v1/accounts/nobody@acme.test/diagnose", Value::Null).await;
@@ -128,7 +131,13 @@ async fn transcripts_are_switched_on_read_and_deleted() {
     let acme = world.tenant("acme").await;
     let path = format!("{ALICE}/transcripts");
     let call = async |method: &str, path: &str, body: Value| world.call(&acme.key, method, path, body).await;
-    for body in [json!({}), json!({"minutes": 0}), json!({"minutes": 61}), json!({"minutes": "5"}), json!({"minutes": 5, "x": 1})] {
+    for body in [
+        json!({}),
+        json!({"minutes": 0}),
+        json!({"minutes": 61}),
+        json!({"minutes": "5"}),
+        json!({"minutes": 5, "x": 1}),
+    ] {
         assert_eq!(call("POST", &path, body.clone()).await.status, 422, "{body}");
     }
     let list = call("GET", &path, Value::Null).await.json();

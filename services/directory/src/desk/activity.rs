@@ -167,7 +167,10 @@ impl ActivityRow {
         Ok(Activity {
             at: self.at,
             address: self.address.addr(),
-            credential: self.credential_id.filter(|&id| id != 0).map(|id| (CredentialId(id), self.label.unwrap_or_default())),
+            credential: self
+                .credential_id
+                .filter(|&id| id != 0)
+                .map(|id| (CredentialId(id), self.label.unwrap_or_default())),
             mechanism: self.mechanism.filter(|&mechanism| mechanism != POLICY),
             tls: self.tls,
             client: self.client,

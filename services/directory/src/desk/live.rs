@@ -202,13 +202,7 @@ impl Directory {
     }
 }
 
-async fn record(
-    tx: &mut PgConnection,
-    caller: &Caller,
-    tenant: i32,
-    target: &str,
-    after: Value,
-) -> Result<()> {
+async fn record(tx: &mut PgConnection, caller: &Caller, tenant: i32, target: &str, after: Value) -> Result<()> {
     let tenant = TenantId(tenant);
     audit::record(tx, caller, Event { tenant, action: "session.end", target, before: None, after: Some(after) }).await
 }

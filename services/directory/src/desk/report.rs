@@ -74,7 +74,13 @@ pub struct Reported {
 
 impl Directory {
     /// Reports, with what was counted since the last time (role pop3). What could not be reported is counted still.
-    pub async fn report(&self, frontend: SessionUuid, report: &Report, tally: &Tally, now: Instant) -> Result<Reported> {
+    pub async fn report(
+        &self,
+        frontend: SessionUuid,
+        report: &Report,
+        tally: &Tally,
+        now: Instant,
+    ) -> Result<Reported> {
         let (refusals, uses) = tally.take(now, report.last);
         let mut body = json!({
             "live": report.live.iter().map(LiveReport::json).collect::<Vec<_>>(),

@@ -201,8 +201,19 @@ impl Tally {
 
 impl Held {
     fn refused(&mut self, most: usize, attempt: RefusedAttempt) {
-        let RefusedAttempt { whose, reason, at, address, mechanism, tls, credential, new_secret, client, server_name, told } =
-            attempt;
+        let RefusedAttempt {
+            whose,
+            reason,
+            at,
+            address,
+            mechanism,
+            tls,
+            credential,
+            new_secret,
+            client,
+            server_name,
+            told,
+        } = attempt;
         let (tenant, account, domain, local_key) = match &whose {
             Whose::Account(tenant, account) => (Some(tenant.0), Some(account.0), None, None),
             Whose::Address(address) => {
@@ -211,7 +222,9 @@ impl Held {
         };
         let of = |network| (whose.clone(), at.unix_ms() / MINUTE_MS, network, reason);
         let mut network = Network::of(Some(address)).as_net();
-        if !self.refusals.contains_key(&of(network)) && self.networks.get(&whose).is_some_and(|&networks| networks >= NETWORKS) {
+        if !self.refusals.contains_key(&of(network))
+            && self.networks.get(&whose).is_some_and(|&networks| networks >= NETWORKS)
+        {
             network = everywhere();
         }
         let sum = RefusalSum {
@@ -251,7 +264,8 @@ impl Held {
 
     fn put(&mut self, most: usize, key: RefusalKey, sum: RefusalSum) {
         if let Some(before) = self.refusals.get_mut(&key) {
-            let (attempts, secrets) = (before.attempts.saturating_add(sum.attempts), before.secrets.saturating_add(sum.secrets));
+            let (attempts, secrets) =
+                (before.attempts.saturating_add(sum.attempts), before.secrets.saturating_add(sum.secrets));
             let first = before.first.min(sum.first);
             if sum.last >= before.last {
                 *before = sum;
@@ -362,7 +376,8 @@ mod tests {
         tally.refused(attempt(1, "192.0.2.1", 120_000));
         tally.refused(attempt(2, "192.0.2.1", 60_003));
         let (taken, _) = tally.take(now, false);
-        let sums: Vec<_> = taken.iter().map(|sum| (sum.attempts, sum.secrets, sum.network.to_string(), sum.told.as_str())).collect();
+        let sums: Vec<_> =
+            taken.iter().map(|sum| (sum.attempts, sum.secrets, sum.network.to_string(), sum.told.as_str())).collect();
         let other = |network: &str, told| (1, 0, network.to_owned(), told);
         assert_eq!(
             sums,

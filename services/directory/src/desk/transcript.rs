@@ -236,11 +236,13 @@ impl Directory {
             Some(_) if deleted == 0 => return Err(Error::NotFound),
             Some(_) => {}
             None => {
-                sqlx::query("UPDATE restante.accounts SET transcribe_until = NULL WHERE tenant_id = $1 AND account_id = $2")
-                    .bind(account.tenant_id.0)
-                    .bind(account.id.0)
-                    .execute(&mut *tx)
-                    .await?;
+                sqlx::query(
+                    "UPDATE restante.accounts SET transcribe_until = NULL WHERE tenant_id = $1 AND account_id = $2",
+                )
+                .bind(account.tenant_id.0)
+                .bind(account.id.0)
+                .execute(&mut *tx)
+                .await?;
             }
         }
         let before = json!({"session": session.map(|session| format!("sess_{session}")), "transcripts": deleted});

@@ -5,7 +5,9 @@ use directory::{
     LiveReport, LiveSessionFilter, NewAppPassword, NewTranscript, PageRequest, Precondition, Reach, RefusalReason,
     RefusedAttempt, Report, Reported, Scope, Tally, TallySettings, TranscriptEntry, Whose,
 };
-use mail_types::{AccountId, Clock as _, CredentialId, Secret, SessionUuid, SystemClock, SystemRandom, TenantId, Timestamp};
+use mail_types::{
+    AccountId, Clock as _, CredentialId, Secret, SessionUuid, SystemClock, SystemRandom, TenantId, Timestamp,
+};
 use runtime::database::DbRole;
 use std::time::Duration;
 use uuid::Uuid;
@@ -133,7 +135,8 @@ async fn live_sessions_are_seen_by_who_reaches_them() {
         .unwrap();
     assert_eq!(live(&world, &platform(), all()).await, [] as [&str; 0]);
     one.report(vec![], vec![]).await;
-    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM restante.live_sessions").fetch_one(&superuser).await.unwrap();
+    let rows: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM restante.live_sessions").fetch_one(&superuser).await.unwrap();
     assert_eq!(rows, 0);
 }
 
@@ -299,9 +302,8 @@ async fn transcripts_are_kept_while_they_are_wanted() {
         truncated: false,
         entries: vec![entry.clone()],
     };
-    let keep = async |new: &NewTranscript, most| {
-        pop3.keep_transcript(account.tenant_id, account.id, new, most).await.unwrap()
-    };
+    let keep =
+        async |new: &NewTranscript, most| pop3.keep_transcript(account.tenant_id, account.id, new, most).await.unwrap();
     let transcribes = async || {
         let login = pop3.login("alice@acme.test", &Secret::from("correct horse"), None).await.unwrap();
         matches!(login, directory::LoginOutcome::Accepted(login) if login.transcribe)
@@ -324,7 +326,10 @@ async fn transcripts_are_kept_while_they_are_wanted() {
     assert_eq!((whole.entries, whole.ended.as_str()), (vec![entry.clone()], "quit"));
     assert!(matches!(world.admin.transcript(&of(globex.id), &alice, kept.session).await, Err(Error::NotFound)));
     world.admin.delete_transcripts(&of(acme.id), &alice, Some(kept.session)).await.unwrap();
-    assert!(matches!(world.admin.delete_transcripts(&of(acme.id), &alice, Some(kept.session)).await, Err(Error::NotFound)));
+    assert!(matches!(
+        world.admin.delete_transcripts(&of(acme.id), &alice, Some(kept.session)).await,
+        Err(Error::NotFound)
+    ));
     world.admin.delete_transcripts(&of(acme.id), &alice, None).await.unwrap();
     assert!(!transcribes().await && !keep(&new(), 1000).await);
     let audited: Vec<String> = sqlx::query_scalar(
@@ -333,7 +338,8 @@ async fn transcripts_are_kept_while_they_are_wanted() {
     .fetch_all(&world.database.superuser().await)
     .await
     .unwrap();
-    let expected = ["transcript.begin", "transcript.delete", "transcript.delete"].map(|one| format!("{one} alice@acme.test"));
+    let expected =
+        ["transcript.begin", "transcript.delete", "transcript.delete"].map(|one| format!("{one} alice@acme.test"));
     assert_eq!(audited, expected);
 }
 
@@ -375,7 +381,8 @@ async fn a_diagnosis_gathers_the_facts() {
     frontend.tell(Report { certificate, refusal_rows: 10, ..Report::default() }).await;
     let found = diagnose(&world, &self::of(acme.id), "alice@acme.test").await;
     let codes: Vec<_> = found.iter().map(|one| one.code).collect();
-    let expected = ["wrong_password", "server_name_mismatch", "certificate_expires_soon", "maildrop_empty", "last_error"];
+    let expected =
+        ["wrong_password", "server_name_mismatch", "certificate_expires_soon", "maildrop_empty", "last_error"];
     assert_eq!(codes, expected);
     assert_eq!(found[0].evidence["networks"][0], "192.0.2.0/24");
     assert_eq!(found[1].evidence["asked_for"][0], "pop.acme.test");

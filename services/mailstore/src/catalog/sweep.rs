@@ -241,12 +241,7 @@ pub(crate) async fn drop_purged(pool: &Pool) -> Result<(), Error> {
 }
 
 /// Forgets what the support desk has kept for so many days; answers how many rows and days went.
-pub(crate) async fn forget(
-    pool: &Pool,
-    activity_days: u32,
-    transcript_days: u32,
-    batch: u32,
-) -> Result<u64, Error> {
+pub(crate) async fn forget(pool: &Pool, activity_days: u32, transcript_days: u32, batch: u32) -> Result<u64, Error> {
     let days = |days: u32| i32::try_from(days.max(1)).unwrap_or(i32::MAX);
     let gone: i32 = named(
         "worker_forget_1",

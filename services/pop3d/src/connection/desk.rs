@@ -12,7 +12,13 @@ use crate::{
 };
 
 impl Connection {
-    pub(super) fn refused(&self, whose: Whose, method: LoginMethod, reason: RefusalReason, told: String) -> RefusedAttempt {
+    pub(super) fn refused(
+        &self,
+        whose: Whose,
+        method: LoginMethod,
+        reason: RefusalReason,
+        told: String,
+    ) -> RefusedAttempt {
         RefusedAttempt {
             whose,
             reason,

@@ -160,7 +160,7 @@ async fn refusals_are_told_with_their_reason() {
         format!("1 3 2 1 -ERR {wrong}"),
         format!("3 1 1 1 -ERR {wrong}"),
         format!("8 1 1 4 -ERR {wrong}"),
-        format!("11 1 1 8 -ERR {wrong}"),
+        format!("11 1 0 8 -ERR {wrong}"),
         format!("13 1 0 1 {suspended}"),
         format!("18 1 0 1 {full}"),
         format!("22 1 0 1 {clear}"),
@@ -189,7 +189,11 @@ async fn a_transcript_has_no_secret_and_no_mail() {
     let world = world(prompt()).await;
     let superuser = world.database.superuser().await;
     world.deliver(b"Subject: of no concern\r\n\r\nhunter2\r\n").await;
-    run(&world, "UPDATE restante.accounts SET transcribe_until = now() + interval '1 minute' WHERE local_part = 'alice'").await;
+    run(
+        &world,
+        "UPDATE restante.accounts SET transcribe_until = now() + interval '1 minute' WHERE local_part = 'alice'",
+    )
+    .await;
     let mut client = world.client(world.clear).await;
     client.lines("CAPA").await;
     client.ask("USER alice@acme.test").await;
@@ -204,7 +208,7 @@ async fn a_transcript_has_no_secret_and_no_mail() {
     let said = "SELECT string_agg((e ->> 'command') || ' > ' || (e ->> 'reply'), E'\\n') FROM restante.transcripts, jsonb_array_elements(entries) AS e";
     let expected = "\
         CAPA > +OK [OCTETS octets]\n\
-        USER [redacted] > +OK [13 octets]\n\
+        USER [redacted] > +OK [14 octets]\n\
         PASS [redacted] > -ERR [AUTH] wrong login name or password\n\
         USER [redacted] > +OK now PASS\n\
         AUTH PLAIN [redacted] > +OK 1 messages (SIZE octets)\n\
@@ -222,7 +226,8 @@ async fn a_transcript_has_no_secret_and_no_mail() {
     }
     let size = World::trace().len() + b"Subject: of no concern\r\n\r\nhunter2\r\n".len();
     let lines: Vec<&str> = last.lines().collect();
-    let number = |at: usize| lines[at].split(['[', ' ']).filter_map(|word| word.parse::<usize>().ok()).next_back().unwrap();
+    let number =
+        |at: usize| lines[at].split(['[', ' ']).filter_map(|word| word.parse::<usize>().ok()).next_back().unwrap();
     // The whole listing and the whole message, with their first line and their dot.
     let (listing, sent) = (number(0), number(6));
     assert!(listing > 100 && sent == size + format!("+OK {size} octets\r\n").len() + 3, "{last}");

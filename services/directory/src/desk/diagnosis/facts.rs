@@ -166,7 +166,10 @@ impl AccountFacts {
 
     /// The last login that was accepted.
     pub(super) fn accepted_at(&self) -> Option<DateTime<Utc>> {
-        let ended = self.activity.iter().filter(|one| matches!(one.kind, ActivityKind::Session { .. } | ActivityKind::Use { .. }));
+        let ended = self
+            .activity
+            .iter()
+            .filter(|one| matches!(one.kind, ActivityKind::Session { .. } | ActivityKind::Use { .. }));
         ended.map(|one| one.at).chain(self.live.iter().map(|live| live.started_at)).max()
     }
 

@@ -34,12 +34,13 @@ pub(super) async fn gather(tx: &mut PgConnection, caller: &Caller, address: &Add
         // Who does not reach everything must not learn whether it is another's.
         return if caller.reach == Reach::Platform { Ok(facts) } else { Err(Error::NotFound) };
     };
-    let verified: bool =
-        sqlx::query_scalar("SELECT verified_at IS NOT NULL FROM restante.domains WHERE tenant_id = $1 AND domain_id = $2")
-            .bind(tenant.0)
-            .bind(domain.0)
-            .fetch_one(&mut *tx)
-            .await?;
+    let verified: bool = sqlx::query_scalar(
+        "SELECT verified_at IS NOT NULL FROM restante.domains WHERE tenant_id = $1 AND domain_id = $2",
+    )
+    .bind(tenant.0)
+    .bind(domain.0)
+    .fetch_one(&mut *tx)
+    .await?;
     facts.domain = if verified { DomainFacts::Verified } else { DomainFacts::Unverified };
     facts.certificates = certificates(tx).await?;
     facts.place = match account::find(tx, caller, address).await? {

@@ -58,7 +58,8 @@ pub fn rules_as_markdown() -> String {
     let mut text = "| code | severity | what it means | what to do |\n| --- | --- | --- | --- |\n".to_owned();
     for rule in RULES.iter().chain([&NOTHING_FOUND]) {
         // Writing to memory cannot fail.
-        let _ = writeln!(text, "| `{}` | {} | {} | {} |", rule.code, rule.severity.as_str(), rule.summary, rule.what_to_do);
+        let _ =
+            writeln!(text, "| `{}` | {} | {} | {} |", rule.code, rule.severity.as_str(), rule.summary, rule.what_to_do);
     }
     text
 }
@@ -245,7 +246,11 @@ fn certificate_refused(facts: &Facts) -> Vec<Evidence> {
 }
 
 fn service_busy(facts: &Facts) -> Vec<Evidence> {
-    facts.refused(|reason| matches!(reason, R::Busy | R::Unavailable)).map(|refused| refused.evidence()).into_iter().collect()
+    facts
+        .refused(|reason| matches!(reason, R::Busy | R::Unavailable))
+        .map(|refused| refused.evidence())
+        .into_iter()
+        .collect()
 }
 
 fn share((used, most): (i64, Option<i64>)) -> Option<f64> {
@@ -313,7 +318,8 @@ fn dele_does_not_delete(facts: &Facts) -> Vec<Evidence> {
 
 fn device_may_not_delete(facts: &Facts) -> Vec<Evidence> {
     let Some(account) = facts.account() else { return none() };
-    let may_not = |one: &&CredentialFacts| one.holds(facts.now) && one.reads && !one.deletes && one.last_used_at.is_some();
+    let may_not =
+        |one: &&CredentialFacts| one.holds(facts.now) && one.reads && !one.deletes && one.last_used_at.is_some();
     account.credentials.iter().filter(may_not).map(CredentialFacts::evidence).collect()
 }
 
@@ -353,7 +359,9 @@ fn told_in_session(facts: &Facts, is_it: impl Fn(&str, Option<&str>) -> bool) ->
 
 fn message_unreadable(facts: &Facts) -> Vec<Evidence> {
     told_in_session(facts, |told, ended| {
-        ended == Some("unreadable") || told.starts_with("-ERR [SYS/PERM] the message") || told.starts_with("-ERR [SYS/TEMP] the message")
+        ended == Some("unreadable")
+            || told.starts_with("-ERR [SYS/PERM] the message")
+            || told.starts_with("-ERR [SYS/TEMP] the message")
     })
 }
 
@@ -414,7 +422,9 @@ fn certificate_expires_soon(facts: &Facts) -> Vec<Evidence> {
 
 fn certificates(facts: &Facts, is_it: impl Fn(Duration) -> bool) -> Vec<Evidence> {
     let due = facts.certificates.iter().filter(|one| is_it(one.expires_at - facts.now));
-    due.map(|one| object(json!({"frontend": one.host, "names": one.names, "expires_at": one.expires_at}))).take(1).collect()
+    due.map(|one| object(json!({"frontend": one.host, "names": one.names, "expires_at": one.expires_at})))
+        .take(1)
+        .collect()
 }
 
 fn mx_elsewhere(facts: &Facts) -> Vec<Evidence> {
@@ -445,7 +455,8 @@ fn last_error(facts: &Facts) -> Vec<Evidence> {
         _ => None,
     });
     let last = told.max_by_key(|(at, ..)| *at);
-    let evidence = last.map(|(at, told, one)| json!({"at": at, "told": told, "address": one.address, "client": one.client}));
+    let evidence =
+        last.map(|(at, told, one)| json!({"at": at, "told": told, "address": one.address, "client": one.client}));
     evidence.map(object).into_iter().collect()
 }
 

@@ -62,7 +62,10 @@ fn happened(minute: i64, kind: ActivityKind) -> Activity {
 fn refused(minute: i64, reason: R, attempts: u64, secrets: u64) -> Activity {
     let network: IpNet = "192.0.2.0/24".parse().unwrap();
     let (first_at, last_at, told) = (at(minute), at(minute), "-ERR [AUTH] no".to_owned());
-    happened(minute, ActivityKind::Refused(RefusedLogins { reason, network, attempts, secrets, first_at, last_at, told }))
+    happened(
+        minute,
+        ActivityKind::Refused(RefusedLogins { reason, network, attempts, secrets, first_at, last_at, told }),
+    )
 }
 
 fn session(minute: i64, ended: &str, fetched: u64, last_error: Option<&str>) -> Activity {
@@ -154,7 +157,8 @@ fn every_reason_of_a_refusal_is_named() {
         account.suspended = reason == R::Suspended;
         let findings = apply(&facts(account));
         let code = expected(reason);
-        let finding = findings.iter().find(|one| one.code == code).unwrap_or_else(|| panic!("{reason:?}: {findings:?}"));
+        let finding =
+            findings.iter().find(|one| one.code == code).unwrap_or_else(|| panic!("{reason:?}: {findings:?}"));
         assert_eq!((&finding.evidence["attempts"], &finding.evidence["told"]), (&json!(2), &json!("-ERR [AUTH] no")));
         assert!(findings.iter().any(|one| one.code == "last_error"), "{reason:?}");
     }
@@ -228,7 +232,10 @@ fn what_sessions_came_to() {
     let with = |one: Activity| move |a: &mut AccountFacts| a.activity.insert(0, one);
     check(&["message_unreadable"], with(session(950, "unreadable", 1, None)));
     check(&["message_unreadable"], with(session(950, "quit", 0, Some("-ERR [SYS/PERM] the message cannot be read"))));
-    check(&["deletion_failed"], with(session(950, "closed", 0, Some("-ERR [SYS/TEMP] the marked messages could not be deleted, try"))));
+    check(
+        &["deletion_failed"],
+        with(session(950, "closed", 0, Some("-ERR [SYS/TEMP] the marked messages could not be deleted, try"))),
+    );
     check(&["session_cut_short"], with(session(950, "asked", 0, None)));
     check(&[], with(session(950, "lost", 1, None)));
     check(&["sessions_without_quit"], |a| a.activity = (0..3).map(|n| session(950 - n, "lost", 1, None)).collect());
