@@ -297,7 +297,7 @@ def test_quit_tells_the_truth_when_its_answer_is_cut_off(cluster: ProxiedCluster
         cluster.deliver([address], SMALL)
         session = cluster.open(address, tenant.password)
         session.dele(1)
-        cluster.pg.cut_calls("pop3_quit_1", times=times)
+        cluster.pg.cut_calls("pop3_quit_2", times=times)
         if refused:
             with pytest.raises(Refused, match=r"^-ERR \[SYS/TEMP\]"):
                 session.command("QUIT")

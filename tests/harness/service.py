@@ -163,6 +163,11 @@ listen_tls = ["127.0.0.1:{pop3s}"]
 max_connections_per_address = {pop3_connections}
 max_sessions_per_account = {pop3_sessions}
 
+[pop3.desk]
+report_seconds = 1
+live_after_seconds = 1
+end_seconds = 1
+
 [lmtp]
 listen = ["127.0.0.1:{lmtp}"]
 host = "mx.restante.test"

@@ -2,6 +2,7 @@
 //! the OpenAPI document says of them, and what a client in Rust may send.
 
 mod identity;
+mod desk;
 mod policy;
 mod requests;
 mod resources;
@@ -14,6 +15,11 @@ use utoipa::ToSchema;
 pub use identity::{
     AdminBody, AdminNew, AdminPasswordSet, AdminPatch, JwkBody, JwksBody, MeBody, OwnPassword, OwnPasswordSet, RecoveryCodes, RefreshNew,
     SignInMethodWord, SignInNew, SignInSessionBody, SignOut, SignedOut, TokensBody, TotpConfirm, TotpOffered,
+};
+pub use desk::{
+    ActivityBody, ActivityWord, CredentialBody, DiagnosisBody, EndedBody, FindingBody, FrontendBody, LiveSessionBody,
+    RefusedBody, SessionEndBody, SeverityWord, TranscribingBody, TranscriptBody, TranscriptEntryBody, TranscriptList,
+    TranscriptWhole, TranscriptsBegin,
 };
 pub use policy::{
     AccountPolicy, AccountSessions, AddressClaimWord, DeleWord, DevicePolicy, DomainPolicy, ExpireWord, OauthPolicy,

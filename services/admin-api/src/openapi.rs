@@ -45,7 +45,7 @@ use crate::problem::ProblemBody;
         (name = "accounts", description = "One login and one maildrop each"),
         (name = "credentials", description = "What accounts prove themselves with"),
         (name = "messages", description = "What maildrops hold, and what was expunged from them"),
-        (name = "sessions", description = "Who fetched and expunged"),
+        (name = "sessions", description = "Who is connected, who fetched, expunged or was refused, and what is the matter"),
         (name = "aliases", description = "Further addresses of accounts"),
         (name = "admins", description = "People who administer"),
         (name = "sign-in", description = "How people prove themselves, and for how long"),
@@ -188,6 +188,8 @@ page_schema! {
     MessageList of crate::bodies::MessageBody,
     ExpungedList of crate::bodies::ExpungedBody,
     SessionList of crate::bodies::SessionBody,
+    LiveSessionList of crate::bodies::LiveSessionBody,
+    ActivityList of crate::bodies::ActivityBody,
 }
 
 /// `limit` and `cursor`.

@@ -2,12 +2,14 @@
 
 mod accounts;
 mod admins;
+mod activity;
 mod aliases;
 mod api_keys;
 mod app_passwords;
 mod domains;
 mod expunged;
 mod me;
+mod live_sessions;
 mod messages;
 mod passwords;
 mod search;
@@ -15,6 +17,7 @@ mod sessions;
 mod sign_in;
 mod sign_in_sessions;
 mod tenants;
+mod transcripts;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -48,6 +51,13 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(expunged::restore))
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::undo))
+        .routes(routes!(live_sessions::list))
+        .routes(routes!(live_sessions::end))
+        .routes(routes!(live_sessions::list_of_account, live_sessions::end_of_account))
+        .routes(routes!(activity::list))
+        .routes(routes!(activity::diagnose))
+        .routes(routes!(transcripts::begin, transcripts::list, transcripts::end))
+        .routes(routes!(transcripts::get, transcripts::delete))
         .routes(routes!(aliases::create, aliases::list))
         .routes(routes!(aliases::get, aliases::change, aliases::delete))
         .routes(routes!(api_keys::create, api_keys::list))

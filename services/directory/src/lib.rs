@@ -3,7 +3,7 @@
 //!
 //! Three kinds of process use it, each through a pool of its own database role:
 //!
-//! - `pop3` asks [`Directory::look_up`]: one call of `pop3_login_1`, no grant on any table.
+//! - `pop3` asks [`Directory::look_up`]: one call of `pop3_login_2`, no grant on any table.
 //! - `lmtp` asks [`Directory::resolve`]: one call of `lmtp_resolve_1`, no grant on any table.
 //! - `admin` does the rest. Every such call takes the [`Caller`] first and runs in one transaction that sees what the caller
 //!   may see, under forced row-level security: a foreign thing is not found, exactly as a missing one.
@@ -17,6 +17,7 @@ mod api_key;
 mod audit;
 mod caller;
 mod credential;
+mod desk;
 mod domain;
 mod error;
 mod hash_pool;
@@ -63,13 +64,18 @@ pub use api_key::{ApiKey, IssuedApiKey, NewApiKey, bootstrap_admin_token, new_ap
 pub use audit::Effect;
 pub use caller::{Caller, Principal, Reach, SignedIn};
 pub use credential::{AppPassword, IssuedAppPassword, NewAppPassword, Scope};
+pub use desk::{
+    Activity, ActivityFilter, ActivityKind, Certificate, CredentialName, Diagnosis, DnsFacts, Finding, LiveReport,
+    LiveSession, LiveSessionFilter, NewTranscript, RefusalReason, RefusedAttempt, RefusedLogins, Report, Reported,
+    Severity, Tally, TallySettings, Transcript, TranscriptEntry, Whose, rules_as_markdown,
+};
 pub use domain::{Domain, DomainChange, DomainFilter, NewDomain};
 pub use error::{Error, FieldError, Result};
 pub use housekeeping::Housekeeper;
 pub use idempotency::{Claim, KeptResponse};
 pub use login::{
-    ClientCertificate, JwksFetch, JwksFuture, Login, LoginOutcome, LookedUp, Promises, Refusal, TokenOutcome,
-    certificate_addresses,
+    ClientCertificate, JwksFetch, JwksFuture, Login, LoginOutcome, LookedUp, Promises, Refusal, TokenOutcome, Witness,
+    certificate_addresses, parse_login,
 };
 pub use master_keys::{MasterKeyUse, master_key_use, note_command, reseal};
 pub use page::{DEFAULT_LIMIT, MAX_LIMIT, Page, PageRequest};

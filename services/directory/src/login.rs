@@ -24,18 +24,20 @@ use crate::network::Network;
 use crate::policy::{EffectivePolicy, Policy};
 use crate::proved::Fingerprint;
 use crate::scram::Salt;
-use crate::{Directory, Error, Result, seal, token};
+use crate::{Directory, Error, RefusalReason, Result, seal, token};
 
 mod certificate;
 mod oauth;
 mod prove;
 mod row;
+mod witness;
 
 pub use certificate::{ClientCertificate, certificate_addresses};
 pub(crate) use oauth::KeySets;
 pub use oauth::{JwksFetch, JwksFuture, TokenOutcome};
 
 use row::{Account, Candidate};
+pub use witness::Witness;
 
 /// A login that was accepted, with all that a session begins with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +56,8 @@ pub struct Login {
     pub maildrop: MaildropState,
     /// What holds for the session: of tenant, domain, account and credential the narrowest that decides.
     pub policy: EffectivePolicy,
+    /// Whether what the session says is written down, without secrets and mail: an administrator of the account wants it.
+    pub transcribe: bool,
 }
 
 /// Why a login was refused.
@@ -119,6 +123,8 @@ pub struct LookedUp {
     salt: Salt,
     /// No password may be tried yet.
     wait: Option<Duration>,
+    /// What came of it, for the account's administrators.
+    witness: Witness,
 }
 
 impl std::fmt::Debug for LookedUp {
@@ -128,7 +134,7 @@ impl std::fmt::Debug for LookedUp {
 }
 
 /// A login name as people type it: an address, `user%domain`, or a bare local part that takes the default domain.
-fn parse_login(login: &str, default_domain: Option<&DomainName>) -> Option<Address> {
+pub fn parse_login(login: &str, default_domain: Option<&DomainName>) -> Option<Address> {
     if !login.contains('@')
         && let Some((local, domain)) = login.rsplit_once('%')
         && let Ok(address) = Address::parse(&format!("{local}@{domain}"))
@@ -204,7 +210,8 @@ impl Directory {
         let made_up = Salt::made_up(&self.keys, &name)?;
         let salt = account.as_ref().map_or(made_up, |account| account.salt.clone());
         let directory = self.clone();
-        Ok(LookedUp { directory, peer, network, key, address, tenant_policy, policy, account, salt, wait })
+        let witness = Witness::of(account.as_ref());
+        Ok(LookedUp { directory, peer, network, key, address, tenant_policy, policy, account, salt, wait, witness })
     }
 }
 
@@ -212,6 +219,11 @@ impl LookedUp {
     /// What tenant, domain and account decide; the domain's where there is no such account.
     pub fn policy(&self) -> EffectivePolicy {
         self.policy
+    }
+
+    /// Tells later why the login was refused, whoever asked for what.
+    pub fn witness(&self) -> Witness {
+        self.witness.clone()
     }
 
     /// The account as an exchange of SASL needs it, with the credentials that may be used here and now. SCRAM's keys of the
@@ -243,6 +255,9 @@ impl LookedUp {
                 }
             }
         }
+        if account.keys.is_empty() && account.secrets.is_empty() {
+            self.witness.nothing_offered(material);
+        }
         account
     }
 
@@ -257,13 +272,17 @@ impl LookedUp {
         match self.prove(secret).await {
             Ok(Some(proved)) => self.accept(&proved).await,
             Ok(None) => {
+                self.note_why(secret)?;
                 let key = self.key.unwrap_or_default();
                 let network = format!("{:?}", self.network);
                 let fingerprint =
                     self.directory.logins.proved.fingerprint(&[b"wrong", network.as_bytes(), &key, secret.expose()])?;
                 Ok(self.refuse(fingerprint))
             }
-            Err(Error::Busy) => Ok(LoginOutcome::Refused(Refusal::Busy)),
+            Err(Error::Busy) => {
+                self.witness.note(RefusalReason::Busy);
+                Ok(LoginOutcome::Refused(Refusal::Busy))
+            }
             Err(error) => Err(error),
         }
     }
@@ -308,10 +327,12 @@ impl LookedUp {
     /// Counts a failure, unless nothing was tried.
     fn refuse(&self, fingerprint: Fingerprint) -> LoginOutcome {
         if let Some(wait) = self.wait {
+            self.witness.note(RefusalReason::SlowedDown);
             return LoginOutcome::Refused(Refusal::SlowedDown { wait });
         }
         let now = self.directory.clock.monotonic();
-        self.directory.logins.slow_down.failed(self.network, self.key, fingerprint, now);
+        let is_new = self.directory.logins.slow_down.failed(self.network, self.key, fingerprint, now);
+        self.witness.wrong(is_new);
         LoginOutcome::Refused(Refusal::WrongCredentials)
     }
 
@@ -331,11 +352,14 @@ impl LookedUp {
         if let Some(key) = self.key {
             self.directory.logins.slow_down.succeeded(self.network, key, self.directory.clock.monotonic());
         }
+        self.witness.proved(credential);
         if !account.active {
+            self.witness.note(RefusalReason::Suspended);
             return Ok(LoginOutcome::Refused(Refusal::Suspended));
         }
         let seconds = policy.login_delay_seconds;
         if seconds > 0 && !self.directory.is_late_enough(account, seconds).await? {
+            self.witness.note(RefusalReason::LoginDelay);
             return Ok(LoginOutcome::Refused(Refusal::TooSoon { seconds }));
         }
         Ok(LoginOutcome::Accepted(Login {
@@ -346,6 +370,7 @@ impl LookedUp {
             may_expunge,
             maildrop: account.maildrop,
             policy,
+            transcribe: account.transcribe,
         }))
     }
 }

@@ -1,6 +1,8 @@
 //! The network that a client is taken to be of: what is shared out, and slowed down, together.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use sqlx::types::ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// A /24 of IPv4, a /48 of IPv6, or nothing (a Unix socket).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,6 +24,18 @@ impl Network {
                 let [a, b, c, d, e, f, ..] = address.octets();
                 Self::V6([a, b, c, d, e, f])
             }
+        }
+    }
+
+    /// As it is shown; a Unix socket's client is on this machine.
+    pub(crate) fn as_net(self) -> IpNet {
+        match self {
+            Self::V4([a, b, c]) => Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, 0), 24).into(),
+            Self::V6([a, b, c, d, e, f]) => {
+                let octets = [a, b, c, d, e, f, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+                Ipv6Net::new_assert(Ipv6Addr::from(octets), 48).into()
+            }
+            Self::Local => Ipv4Net::new_assert(Ipv4Addr::LOCALHOST, 32).into(),
         }
     }
 }

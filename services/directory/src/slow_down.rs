@@ -128,23 +128,30 @@ impl SlowDown {
         told("network", wait(self.networks.get(&network, now), network_failures, longest))
     }
 
-    /// Counts a failure with a secret; `secret` is a fingerprint of network, account and secret.
-    pub(crate) fn failed(&self, network: Network, account: Option<Fingerprint>, secret: Fingerprint, now: Instant) {
+    /// Counts a failure with a secret; `secret` is a fingerprint of network, account and secret. Answers whether it is a new one.
+    pub(crate) fn failed(
+        &self,
+        network: Network,
+        account: Option<Fingerprint>,
+        secret: Fingerprint,
+        now: Instant,
+    ) -> bool {
         let repeated = self.secrets.contains(&secret, now);
         self.secrets.put(secret, (), now);
         FAILURES.with_label_values(&[if repeated { "repeated" } else { "new" }]).inc();
         if repeated {
-            return;
+            return false;
         }
         let one_more = |before: Option<&Failures>| Failures::one_more(before, now);
         if let Some(account) = account {
             self.pairs.change((network, account), now, one_more);
             if self.known.contains(&(network, account), now) {
-                return;
+                return true;
             }
             self.accounts.change(account, now, one_more);
         }
         self.networks.change(network, now, one_more);
+        true
     }
 
     /// Remembers where an account was logged in to.

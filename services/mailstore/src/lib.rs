@@ -50,7 +50,7 @@ pub use ahead::SessionReader;
 pub use cache::FrameCache;
 pub use catalog::lease::{DeviceView, Fence, Frontend};
 pub use catalog::maildrop::Listed;
-pub use catalog::quit::{DeviceChange, SessionOutcome, SessionRecord, Update};
+pub use catalog::quit::{DeviceChange, SessionNotes, SessionOutcome, SessionRecord, Update};
 pub use catalog::restore::{Expunged, ExpungedFilter, Restored, RestoredBy, Selection};
 pub use catalog::session::{PastSession, mechanism_name};
 pub use check::{Check, CheckSettings, Checked, Finding, FindingKind};

@@ -49,6 +49,11 @@ pub struct SweepSettings {
     pub partitions_ahead_days: u32,
     /// The most messages that expiry by policy expunges in a second, in this process; at least 1.
     pub expire_per_second: u32,
+    /// Days that the support desk keeps what happened at accounts: sessions (never less than what they expunged can be restored) and
+    /// refused logins.
+    pub activity_days: u32,
+    /// Days that it keeps transcripts of sessions.
+    pub transcript_days: u32,
 }
 
 impl SweepSettings {
@@ -67,6 +72,8 @@ impl SweepSettings {
         batch: 1_000,
         partitions_ahead_days: 40,
         expire_per_second: 500,
+        activity_days: 30,
+        transcript_days: 7,
     };
 }
 
@@ -94,6 +101,8 @@ pub struct SweepReport {
     pub condemned: u64,
     /// Partitions made.
     pub partitions: u64,
+    /// Rows and days of activity, and transcripts, that were old.
+    pub forgotten: u64,
 }
 
 /// What a round of expiring did.
@@ -142,6 +151,8 @@ impl Sweeper {
             partitions: sweep::partitions(&self.pool, self.settings.partitions_ahead_days).await?,
             ..SweepReport::default()
         };
+        let (activity, transcripts) = (self.settings.activity_days, self.settings.transcript_days);
+        report.forgotten = sweep::forget(&self.pool, activity, transcripts, self.settings.batch).await?;
         if self.marker.check().await? != Following::Yes {
             return Ok(report);
         }

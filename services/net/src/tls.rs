@@ -21,7 +21,7 @@ use rustls::{
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-pub use facts::TlsFacts;
+pub use facts::{CertificateNames, TlsFacts};
 
 use crate::Stream;
 
@@ -34,6 +34,8 @@ pub struct ServerTls {
     acceptor: TlsAcceptor,
     /// The hash of our certificate (RFC 5929 section 4.1).
     server_end_point: Option<Arc<[u8]>>,
+    /// What our certificate is for.
+    names: Option<Arc<CertificateNames>>,
     /// Where certificate and key are.
     files: Arc<(PathBuf, PathBuf)>,
 }
@@ -99,6 +101,7 @@ impl ServerTls {
             reason: error.to_string(),
         };
         let server_end_point = chain.first().and_then(facts::server_end_point).map(Arc::from);
+        let names = chain.first().and_then(facts::certificate_names).map(Arc::new);
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ServerConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
@@ -111,12 +114,17 @@ impl ServerTls {
         // Resumption without memory for each session: mail clients come back every few minutes.
         config.ticketer = aws_lc_rs::Ticketer::new().map_err(pair)?;
         let files = Arc::new((certificate.to_owned(), key.to_owned()));
-        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), server_end_point, files })
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), server_end_point, names, files })
     }
 
     /// From `cert.pem` and `key.pem` in a directory; clients are not asked for theirs.
     pub fn from_directory(directory: &Path) -> Result<Self, TlsError> {
         Self::from_files(&directory.join("cert.pem"), &directory.join("key.pem"))
+    }
+
+    /// What the certificate that is shown is for.
+    pub fn certificate_names(&self) -> Option<&CertificateNames> {
+        self.names.as_deref()
     }
 
     /// What is known of a connection that this has accepted; nothing of one without TLS.

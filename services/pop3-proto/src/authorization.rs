@@ -8,6 +8,7 @@ use crate::command::Command;
 use crate::effect::{Effect, Evidence, LoginAttempt, LoginMethod};
 use crate::faults::Fault;
 use crate::response::{LoginRefusal, Refused, Responses};
+use crate::said::Denied;
 use crate::session::{Ready, State, Waiting};
 use crate::terms::{Security, Terms};
 
@@ -32,10 +33,15 @@ impl Authorization {
                 terms.utf8 = true;
                 responses.ok(Text::Utf8On);
             }
-            Command::Apop { .. } if terms.timestamp.is_none() => responses.err(Refused::NoApop),
-            Command::User(_) | Command::Pass(_) | Command::Auth { .. } | Command::Apop { .. }
-                if !terms.security.logins_allowed() =>
-            {
+            Command::Apop { name, .. } if terms.timestamp.is_none() => {
+                terms.denied = std::str::from_utf8(&name).ok().and_then(|name| denied(name, LoginMethod::Apop, false));
+                responses.err(Refused::NoApop);
+            }
+            Command::User(login) if !terms.security.logins_allowed() => {
+                terms.denied = denied(&login, LoginMethod::UserPass, true);
+                responses.err(Refused::ClearConnection);
+            }
+            Command::Pass(_) | Command::Auth { .. } | Command::Apop { .. } if !terms.security.logins_allowed() => {
                 responses.err(Refused::ClearConnection);
             }
             Command::User(login) => match sasl::prep::login(&login) {
@@ -162,6 +168,11 @@ pub(crate) fn token_refused(
             Authorization::default().into()
         }
     }
+}
+
+fn denied(login: &str, method: LoginMethod, in_clear: bool) -> Option<Denied> {
+    let login = sasl::prep::login(login).ok()?;
+    Some(Denied { login, method, in_clear })
 }
 
 fn look_up(lookup: Lookup, method: LoginMethod) -> (State, Option<Effect>) {

@@ -190,6 +190,10 @@ impl Refused {
                 "the session has lasted too long, log in again",
                 "die Sitzung dauert schon zu lange, bitte neu anmelden",
             ],
+            Self::Ended => [
+                "the session was ended by an administrator, nothing is deleted",
+                "die Sitzung wurde von einem Administrator beendet, nichts wird gelöscht",
+            ],
         }
     }
 }

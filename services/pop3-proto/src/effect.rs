@@ -115,6 +115,8 @@ pub enum Limit {
     BadCommands,
     /// On how long a session may last.
     SessionTime,
+    /// None: an administrator asked for the end.
+    Asked,
 }
 
 /// A command and how it was answered.

@@ -30,6 +30,7 @@ mod faults;
 mod maildrop;
 mod response;
 mod retrieve;
+mod said;
 mod session;
 mod terms;
 mod transaction;
@@ -41,6 +42,7 @@ pub use faults::Fault;
 pub use maildrop::{Deletion, Entry, Expire, Listing, Maildrop, MaildropPolicy, Utf8Header};
 pub use response::{Failure, LoginRefusal, SessionLimit, Status};
 pub use retrieve::{BodyFlow, LeadingDots};
+pub use said::{Denied, Said};
 pub use session::Session;
 pub use terms::{Connection, MAX_AUTH_LINE, Security, Settings};
 

@@ -107,6 +107,7 @@ pub(crate) enum Refused {
     Update(Failure),
     Draining,
     SessionTooLong,
+    Ended,
 }
 
 impl Refused {
@@ -130,6 +131,7 @@ impl Refused {
             Self::Login(LoginRefusal::LoginDelay(_)) => Some(ResponseCode::LoginDelay),
             Self::Draining
             | Self::SessionTooLong
+            | Self::Ended
             | Self::Login(
                 LoginRefusal::Unavailable
                 | LoginRefusal::Busy
@@ -382,6 +384,7 @@ pub(crate) mod tests {
             Refused::Update(Failure::Permanent),
             Refused::Draining,
             Refused::SessionTooLong,
+            Refused::Ended,
         ];
         refusals.extend(syntax.map(Refused::Syntax));
         refusals.extend(sasl.map(Refused::Sasl));

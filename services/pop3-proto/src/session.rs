@@ -12,6 +12,7 @@ use crate::faults::Fault;
 use crate::maildrop::Maildrop;
 use crate::response::{Failure, LoginRefusal, Refused, Responses};
 use crate::retrieve::{BodyFlow, LeadingDots, Sending};
+use crate::said::{Denied, Said};
 use crate::terms::{Connection, MAX_AUTH_LINE, Security, Settings, Terms};
 use crate::transaction::{self, Listed};
 use crate::update::Updating;
@@ -69,8 +70,8 @@ pub struct Session {
     state: State,
     /// What an answer to an effect led to.
     pending: Option<Effect>,
-    /// Of the command that is being executed.
-    verb: Verb,
+    /// The command that is being executed.
+    said: Said,
     replied: Option<Replied>,
     /// Why the session takes no command any more but QUIT.
     ending: Option<Refused>,
@@ -102,7 +103,7 @@ impl Session {
             input: LineBuffer::new(settings.max_auth_line.min(MAX_AUTH_LINE)),
             state: Authorization::default().into(),
             pending: None,
-            verb: Verb::Unknown,
+            said: Said::NOTHING,
             replied: None,
             ending: None,
         }
@@ -122,6 +123,11 @@ impl Session {
             return 0;
         }
         INPUT_LIMIT.saturating_sub(self.input.len())
+    }
+
+    /// Whether the client sent more than was looked at: it pipelines.
+    pub fn has_input(&self) -> bool {
+        self.input.len() > 0
     }
 
     /// Octets to be written to the client; whoever writes them takes them out.
@@ -144,12 +150,31 @@ impl Session {
         self.ending = Some(Refused::SessionTooLong);
     }
 
+    /// As [`Session::drain`], because an administrator wants it to end: QUIT is refused too, and nothing is deleted.
+    pub fn end(&mut self) {
+        self.ending = Some(Refused::Ended);
+    }
+
     /// Which limit closes the session, or has closed it, if one does.
     pub fn limit_reached(&self) -> Option<Limit> {
         if self.responses.exhausted() {
             return Some(Limit::BadCommands);
         }
-        (self.ending == Some(Refused::SessionTooLong)).then_some(Limit::SessionTime)
+        match self.ending {
+            Some(Refused::SessionTooLong) => Some(Limit::SessionTime),
+            Some(Refused::Ended) => Some(Limit::Asked),
+            _ => None,
+        }
+    }
+
+    /// What the client said last, for who writes it down: after [`Next::Replied`] the command that was answered.
+    pub fn said(&self) -> Said {
+        self.said
+    }
+
+    /// The login that the command before [`Next::Replied`] asked for, and that was refused without an effect.
+    pub fn take_denied(&mut self) -> Option<Denied> {
+        self.terms.denied.take()
     }
 
     /// The input that was not looked at yet: what the client sent in clear together with STLS. Only [`Fault`] asks.
@@ -205,13 +230,17 @@ impl Session {
     fn enter(&mut self, state: State) {
         self.state = if self.responses.exhausted() { State::Closed } else { state };
         if !matches!(self.state, State::Ready(Ready::Exchanging(_)) | State::Listing(..)) {
-            self.replied = Some(Replied { verb: self.verb, status: self.responses.status() });
+            self.replied = Some(Replied { verb: self.said.verb, status: self.responses.status() });
         }
     }
 
     fn line(&mut self, ready: Ready, line: Line) -> (State, Option<Effect>) {
         if Fault::NoPipelining.is_on() {
             self.input.clear();
+        }
+        let octets = octets(&line);
+        if let Ready::Exchanging(_) = ready {
+            self.said.more(octets);
         }
         match ready {
             Ready::Exchanging(exchanging) => match line {
@@ -238,6 +267,7 @@ impl Session {
             let long = is_auth && may_be_auth && !Fault::ShortAuthLine.is_on();
             if long { settings.max_auth_line } else { settings.max_command_line }
         };
+        let octets = octets(&line);
         let (verb, command) = match line {
             Line::Complete(line) if line.len() + 2 <= max(&line) => command::parse(&line),
             Line::Complete(_) | Line::TooLong => (Verb::TooLong, Err(Refused::LineTooLong)),
@@ -245,8 +275,9 @@ impl Session {
         if Fault::LongLineTwice.is_on() && verb == Verb::TooLong {
             self.responses.err(Refused::LineTooLong);
         }
-        self.verb = verb;
+        self.said = Said::of(verb, command.as_ref().ok(), octets);
         match self.ending {
+            Some(Refused::Ended) => Err(Refused::Ended),
             Some(refused) if command != Ok(Command::Quit) => Err(refused),
             _ => command,
         }
@@ -256,7 +287,9 @@ impl Session {
         self.responses.err(refused);
         match refused {
             // After an HTTP request a browser sends headers and a body: nothing of it is read as commands.
-            Refused::Draining | Refused::SessionTooLong | Refused::Syntax(SyntaxError::Http) => (State::Closed, None),
+            Refused::Draining | Refused::SessionTooLong | Refused::Ended | Refused::Syntax(SyntaxError::Http) => {
+                (State::Closed, None)
+            }
             _ => (state, None),
         }
     }
@@ -351,5 +384,12 @@ impl Session {
     /// An answer that no effect asked for closes the session: it is the driver's mistake, and closing deletes nothing.
     fn take_state(&mut self) -> State {
         std::mem::replace(&mut self.state, State::Closed)
+    }
+}
+
+fn octets(line: &Line) -> usize {
+    match line {
+        Line::Complete(line) => line.len(),
+        Line::TooLong => 0,
     }
 }

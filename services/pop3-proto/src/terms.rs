@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sasl::{Challenges, ChannelBindings, Mechanism, Mechanisms};
 
 use crate::maildrop::Expire;
+use crate::said::Denied;
 
 /// The longest that [`Settings::max_auth_line`] may be.
 pub const MAX_AUTH_LINE: usize = sasl::MAX_RESPONSE + 2;
@@ -75,6 +76,8 @@ pub(crate) struct Terms {
     pub(crate) timestamp: Option<String>,
     /// Whether the client said UTF8 (RFC 6856 section 2).
     pub(crate) utf8: bool,
+    /// Of the command that is being executed.
+    pub(crate) denied: Option<Denied>,
 }
 
 impl Terms {
@@ -85,6 +88,6 @@ impl Terms {
         };
         let offered =
             if security.logins_allowed() { settings.mechanisms.iter().filter(can).collect() } else { Mechanisms::NONE };
-        Self { settings, security, connection, offered, timestamp: None, utf8: false }
+        Self { settings, security, connection, offered, timestamp: None, utf8: false, denied: None }
     }
 }

@@ -1,5 +1,7 @@
 //! `[pop3]`: where clients connect, and how patient we are with them.
 
+mod desk;
+
 use std::time::Duration;
 
 use directory::{Promises, SessionLimitsSettings};
@@ -8,6 +10,8 @@ use net::{Endpoint, Limits, Listen};
 use pop3_proto::{Expire, MAX_AUTH_LINE, Settings};
 use sasl::{Mechanism, Mechanisms};
 use serde::{Deserialize, Deserializer};
+
+pub use desk::DeskConfig;
 
 /// The configuration of the role. Every key has a default.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -69,6 +73,8 @@ pub struct Config {
     /// How long a session may last, in seconds; then the next command is answered `[SYS/TEMP]`, and QUIT executed. To be below
     /// half the store's grace: a session's messages can be read that long. Default: 28800 (8 hours).
     pub session_seconds: u64,
+    /// What the support desk is told.
+    pub desk: DeskConfig,
 }
 
 impl Default for Config {
@@ -98,6 +104,7 @@ impl Default for Config {
             idle_seconds: 600,
             write_seconds: 120,
             session_seconds: 8 * 3600,
+            desk: DeskConfig::default(),
         }
     }
 }
@@ -152,7 +159,7 @@ impl Config {
                 return Err(ConfigError::OutOfRange { key, least, most });
             }
         }
-        Ok(())
+        self.desk.check()
     }
 
     pub(crate) fn protocol(&self) -> Settings {

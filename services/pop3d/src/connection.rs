@@ -1,26 +1,33 @@
 //! One connection: writes what the session puts out, feeds it what the client sends, and does what it asks for.
 
+mod desk;
+
 use std::{
     convert::Infallible,
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
-    time::Instant as Moment,
+    time::{Duration, Instant as Moment},
 };
 
 use bytes::BytesMut;
+use directory::{RefusedAttempt, Whose};
 use mail_types::{MessageNumber, SessionUuid, Timestamp};
-use mailstore::{SessionOutcome, SessionRecord, Update};
+use mailstore::{SessionNotes, SessionOutcome, SessionRecord, Update};
 use net::{Peer, Stream};
-use pop3_proto::{Effect, Failure, Fault, LoginAttempt, Next, Replied, Retrieval, Security, Session};
+use pop3_proto::{Effect, Failure, Fault, LoginAttempt, LoginMethod, Next, Replied, Retrieval, Security, Session};
 use runtime::shutdown::Shutdown;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::{
     Mode, Shared,
+    desk::{Arrival, Place},
     ended::Ended,
     heart::Lease,
+    hint::ClientHint,
     login::{self, Applicant, LoggedIn, NotLoggedIn},
-    metrics, retrieve,
+    metrics,
+    recorder::{Recorder, last_line},
+    refusal, retrieve,
     wire::Wire,
 };
 
@@ -43,6 +50,10 @@ pub(crate) async fn serve(shared: Arc<Shared>, mode: Mode, stream: Stream, peer:
         fetched_octets: 0,
         expunged: None,
         sent: 0,
+        hint: Arc::default(),
+        live: None,
+        last_error: None,
+        recorder: Recorder::new(shared.config.desk.transcript_octets),
         shared,
         peer,
         shutdown,
@@ -78,6 +89,13 @@ struct Connection {
     /// Messages expunged, once QUIT has been executed with any marks.
     expunged: Option<u32>,
     sent: u64,
+    /// What is known of the client.
+    hint: Arc<ClientHint>,
+    /// Since the login.
+    live: Option<Place>,
+    /// The last `-ERR` since the login.
+    last_error: Option<Box<str>>,
+    recorder: Recorder,
 }
 
 impl Connection {
@@ -97,7 +115,14 @@ impl Connection {
         let mut too_long = false;
         // When the command that is being executed was taken.
         let mut taken = None;
+        // When a session that is to end is closed, though its client says nothing.
+        let mut end = None;
+        self.recorder.greeted(wire.sent() + session.output().len() as u64);
         loop {
+            if end.is_none() && self.live.as_ref().is_some_and(Place::is_ending) {
+                end = Some(Instant::now() + Duration::from_secs(self.shared.config.desk.end_seconds));
+                session.end();
+            }
             let began = *taken.get_or_insert_with(|| self.shared.clock.monotonic());
             if !too_long && Instant::now() >= longest {
                 too_long = true;
@@ -107,6 +132,7 @@ impl Connection {
                 Next::Replied(replied) => {
                     taken = None;
                     self.replied(replied, began);
+                    self.note(&applicant, &mut session, replied, wire.sent());
                 }
                 Next::Drain => {
                     metrics::OUTPUT_FULL.inc();
@@ -133,6 +159,8 @@ impl Connection {
                             session.drain();
                         }
                         () = sleep_until(longest), if !too_long => {}
+                        () = asked(self.live.as_ref()), if end.is_none() => {}
+                        () = sleep_until(end.unwrap_or(longest)), if end.is_some() => return Err(Ended::Asked),
                         read = timeout_at(self.patience(), wire.read(&mut session)) => match read {
                             Ok(read) => read?,
                             // Without a word: a POP3 server speaks only when asked.
@@ -166,10 +194,10 @@ impl Connection {
                         session.input(&said_in_clear);
                     }
                 }
-                Next::Effect(Effect::LookUp { login, material, .. }) => {
+                Next::Effect(Effect::LookUp { login, material, method }) => {
                     match applicant.look_up(&self.shared, &login, material).await {
                         Ok(account) => session.looked_up(account),
-                        Err(refusal) => self.refuse(&mut session, refusal.into(), began).await,
+                        Err(refusal) => self.refuse(&applicant, &mut session, method, refusal.into(), began).await,
                     }
                 }
                 Next::Effect(Effect::Authenticate(attempt)) => {
@@ -225,8 +253,11 @@ impl Connection {
     }
 
     /// Who wants to log in over a connection, and the connection as SASL sees it.
-    fn applicant(&self, wire: &Wire) -> (Applicant, pop3_proto::Connection) {
+    fn applicant(&mut self, wire: &Wire) -> (Applicant, pop3_proto::Connection) {
         let tls = self.shared.tls.as_ref().and_then(|tls| wire.tls_facts(tls));
+        if let Some(tls) = &tls {
+            self.hint = Arc::new(self.hint.over_tls(tls));
+        }
         let applicant = Applicant::new(&self.shared, self.id, self.peer, tls.as_ref());
         let connection = applicant.connection(&self.shared, tls);
         (applicant, connection)
@@ -239,17 +270,37 @@ impl Connection {
         attempt: LoginAttempt,
         taken: Moment,
     ) {
+        let method = attempt.method;
         match applicant.log_in(&self.shared, attempt).await {
             Ok(logged_in) => {
-                session.login_accepted(logged_in.seen.maildrop(logged_in.login.may_expunge));
+                let login = &logged_in.login;
+                let before = self.recorder.attempt((login.tenant, login.account), login.transcribe, true);
+                let arrival = Arrival {
+                    session: self.id,
+                    address: self.address(),
+                    started: self.started,
+                    mechanism: login::number(method),
+                    tls: self.tls as i16,
+                };
+                self.live = Some(self.shared.desk.enter(login, &arrival, self.hint.clone()));
+                session.login_accepted(logged_in.seen.maildrop(login.may_expunge));
                 self.logged_in = Some(logged_in);
+                self.keep(before, "another_login").await;
             }
-            Err(refused) => self.refuse(session, refused, taken).await,
+            Err(refused) => self.refuse(applicant, session, method, refused, taken).await,
         }
     }
 
     /// At the same moment whatever the reason, so that the time tells nothing.
-    async fn refuse(&self, session: &mut Session, refused: NotLoggedIn, taken: Moment) {
+    async fn refuse(
+        &mut self,
+        applicant: &Applicant,
+        session: &mut Session,
+        method: LoginMethod,
+        refused: NotLoggedIn,
+        taken: Moment,
+    ) {
+        let reason = refusal::reason(&refused, applicant.witness());
         let clock = &self.shared.clock;
         let moment = login::moment(taken, clock.monotonic(), self.shared.config.refusal_time());
         // By the clock that took the command; a timer only says when it may have come.
@@ -263,6 +314,20 @@ impl Connection {
             NotLoggedIn::Refused(refusal) => session.login_refused(refusal),
             NotLoggedIn::Token(refusal) => session.token_refused(&refusal),
         }
+        let Some(witness) = applicant.witness() else { return };
+        let Some((tenant, account)) = witness.account() else { return };
+        let told = refusal::told(last_line(session.output()));
+        let (credential, new_secret) = (witness.credential(), witness.is_new_secret());
+        let whose = Whose::Account(tenant, account);
+        let attempt = RefusedAttempt { credential, new_secret, ..self.refused(whose, method, reason, told) };
+        self.shared.desk.refused(attempt);
+        let before = self.recorder.attempt((tenant, account), witness.transcribes(), false);
+        self.keep(before, "another_login").await;
+    }
+
+    /// A Unix socket's client is on this machine.
+    fn address(&self) -> IpAddr {
+        self.peer.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
     }
 
     /// Frees the maildrop, if access to it is exclusive.
@@ -289,6 +354,9 @@ impl Connection {
             (retrieve::Retrieved::Sent(octets), Retrieval::Whole) => {
                 self.fetched += 1;
                 self.fetched_octets += octets.0;
+                if let Some(live) = &self.live {
+                    live.fetched(octets.0);
+                }
             }
             (retrieve::Retrieved::Sent(_), Retrieval::Top(_)) | (retrieve::Retrieved::Refused, _) => {}
         }
@@ -302,7 +370,7 @@ impl Connection {
         if expunge.is_empty() && device.is_none() {
             return Ok(());
         }
-        let record = self.record(logged_in, SessionOutcome::Quit);
+        let record = self.record(logged_in, Ended::Quit);
         let (tenant, account) = (logged_in.login.tenant, logged_in.login.account);
         let update = Update { expunge, fence: logged_in.lease.as_ref().map(Lease::fence), device };
         match self.shared.mailstore.quit(tenant, account, &record, &update).await {
@@ -319,26 +387,34 @@ impl Connection {
         }
     }
 
-    fn record(&self, logged_in: &LoggedIn, outcome: SessionOutcome) -> SessionRecord {
+    fn record(&self, logged_in: &LoggedIn, ended: Ended) -> SessionRecord {
         SessionRecord {
             session: self.id,
             credential: logged_in.login.credential,
             started: self.started,
-            // A Unix socket's client is on this machine.
-            address: self.peer.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            address: self.address(),
             mechanism: login::number(logged_in.method),
             tls: self.tls as i16,
-            outcome,
+            outcome: if ended == Ended::Quit { SessionOutcome::Quit } else { SessionOutcome::Lost },
             fetched: self.fetched,
             fetched_octets: self.fetched_octets,
+            notes: SessionNotes {
+                client: Some(self.hint.text()),
+                server_name: self.hint.server_name(),
+                ended: Some(ended.as_str()),
+                last_error: self.last_error.as_deref().map(str::to_owned),
+            },
         }
     }
 
-    /// After the connection: one line in the log, and the row of a session that fetched something and did not leave one by
+    /// After the connection: one line in the log, and the row of a session that fetched something or failed and did not leave one by
     /// expunging. Others leave none, so that a poll which finds nothing new writes nothing.
     async fn finish(mut self, ended: Ended) {
         // At once, also of a lost connection.
         self.free_lease().await;
+        self.live = None;
+        let recorded = self.recorder.take();
+        self.keep(recorded, ended.as_str()).await;
         metrics::SESSIONS.with_label_values(&[ended.as_str()]).inc();
         let Some(logged_in) = &self.logged_in else {
             // Most of these are somebody's health checks.
@@ -361,13 +437,22 @@ impl Connection {
             milliseconds = u64::try_from(self.connected.elapsed().as_millis()).unwrap_or(u64::MAX),
             "session ended"
         );
-        if self.fetched == 0 || self.expunged.is_some() {
+        // With a response code it is more than a slip of the client.
+        let failed = ended.is_failure() || self.last_error.as_deref().is_some_and(|told| told.starts_with("-ERR ["));
+        if (self.fetched == 0 && !failed) || self.expunged.is_some() {
             return;
         }
-        let outcome = if ended == Ended::Quit { SessionOutcome::Quit } else { SessionOutcome::Lost };
-        let record = self.record(logged_in, outcome);
+        let record = self.record(logged_in, ended);
         if let Err(error) = self.shared.mailstore.quit(tenant, account, &record, &Update::default()).await {
             tracing::warn!(session = %self.id, kind = error.kind(), %error, "the session's row cannot be written");
         }
+    }
+}
+
+/// Waits until somebody asks for the session's end.
+async fn asked(live: Option<&Place>) {
+    match live {
+        Some(live) => live.ended().await,
+        None => std::future::pending().await,
     }
 }

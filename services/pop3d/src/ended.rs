@@ -29,6 +29,8 @@ pub(crate) enum Ended {
     Handshake,
     /// The process stops.
     Stopped,
+    /// An administrator asked for it, or the account, its tenant or the credential is served no more.
+    Asked,
 }
 
 impl Ended {
@@ -44,8 +46,15 @@ impl Ended {
             _ if quit => Self::Quit,
             Some(Limit::BadCommands) => Self::BadCommands,
             Some(Limit::SessionTime) => Self::SessionTime,
+            Some(Limit::Asked) => Self::Asked,
             None => Self::Closed,
         }
+    }
+
+    /// Whether it is to be told although nothing was fetched: something went wrong that a user may ask about. Clients that go away
+    /// without QUIT are too many.
+    pub(crate) const fn is_failure(self) -> bool {
+        matches!(self, Self::BadCommands | Self::SessionTime | Self::NotReading | Self::Unreadable | Self::Asked)
     }
 
     pub(crate) const fn as_str(self) -> &'static str {
@@ -61,6 +70,7 @@ impl Ended {
             Self::Unreadable => "unreadable",
             Self::Handshake => "handshake",
             Self::Stopped => "stopped",
+            Self::Asked => "asked",
         }
     }
 }

@@ -60,6 +60,16 @@ impl Heart {
         Self(Arc::new(Inner { mailstore, frontend, alive: AtomicU32::new(0), owed: Mutex::default() }))
     }
 
+    /// Which frontend this is.
+    pub(crate) fn frontend(&self) -> SessionUuid {
+        self.0.frontend.uuid
+    }
+
+    /// Whether the database has heard a beat.
+    pub(crate) fn is_known(&self) -> bool {
+        self.0.alive.load(Ordering::Relaxed) > 0
+    }
+
     /// POP3 frontends that are alive, this one included.
     pub(crate) fn frontends(&self) -> u32 {
         self.0.alive.load(Ordering::Relaxed).max(1)

@@ -8,10 +8,14 @@
 
 mod config;
 mod connection;
+mod desk;
 mod ended;
 mod heart;
+mod hint;
 mod login;
 mod metrics;
+mod recorder;
+mod refusal;
 mod retrieve;
 mod view;
 mod wire;
@@ -32,7 +36,7 @@ use net::{Listener, tls::ServerTls};
 use runtime::shutdown::Shutdown;
 use sasl::Challenges;
 
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, DeskConfig};
 
 /// What is spoken on a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +61,7 @@ struct Shared {
     sessions: SessionLimits,
     challenges: Arc<Challenges>,
     heart: heart::Heart,
+    desk: desk::Desk,
     beating: AtomicBool,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
@@ -125,10 +130,24 @@ impl Server {
         let sessions = SessionLimits::new(config.session_limits());
         let host = config.host.0.clone();
         let heart = heart::Heart::new(mailstore.clone(), &*random, host.to_string());
+        let names = tls.as_ref().and_then(ServerTls::certificate_names);
+        let desk = desk::Desk::new(directory.clone(), heart.frontend(), config.desk.clone(), clock.clone(), names);
         let challenges = Arc::new(Challenges::new(host, clock.clone(), random.clone()));
         let beating = AtomicBool::new(false);
-        let shared =
-            Shared { config, protocol, tls, directory, mailstore, sessions, challenges, heart, beating, clock, random };
+        let shared = Shared {
+            config,
+            protocol,
+            tls,
+            directory,
+            mailstore,
+            sessions,
+            challenges,
+            heart,
+            desk,
+            beating,
+            clock,
+            random,
+        };
         Ok(Self(Arc::new(shared)))
     }
 
@@ -144,6 +163,7 @@ impl Server {
         // One heartbeat, however many listeners. It goes on while they drain: sessions under way keep their leases.
         if !self.0.beating.swap(true, Ordering::Relaxed) {
             tokio::spawn(self.0.heart.clone().run(shutdown.clone()));
+            tokio::spawn(self.0.desk.clone().run(self.0.heart.clone(), shutdown.clone()));
             // Whoever connects first is told what holds.
             self.0.learn().await;
             tokio::spawn(learning(self.0.clone(), shutdown.clone()));
@@ -158,6 +178,7 @@ impl Server {
                 connection::serve(self.0.clone(), mode, stream, peer, shutdown.clone())
             })
             .await;
+        self.0.desk.close().await;
         Ok(())
     }
 }

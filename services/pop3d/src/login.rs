@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use directory::{ClientCertificate, Login, LoginOutcome, LookedUp, Refusal, SessionPlace, TokenOutcome};
-use mail_types::{DomainName, SessionUuid};
+use directory::{ClientCertificate, Login, LoginOutcome, LookedUp, Refusal, SessionPlace, TokenOutcome, Witness};
+use mail_types::{Address, DomainName, SessionUuid};
 use mailstore::SessionReader;
 use net::{Peer, tls::TlsFacts};
 use pop3_proto::{Evidence, Fault, LoginAttempt, LoginMethod, LoginRefusal, SessionLimit};
@@ -60,6 +60,8 @@ pub(crate) struct Applicant {
     certificate: Option<ClientCertificate>,
     /// Of an exchange under way.
     looked_up: Option<LookedUp>,
+    /// Of the last look-up.
+    witness: Option<Witness>,
     /// With [`Fault::NoProof`]: what the exchange should have proved.
     unproved: Option<Candidate>,
 }
@@ -77,6 +79,7 @@ impl Applicant {
             default_domain: shared.config.domain_for(tls.and_then(|tls| tls.server_name.as_deref())),
             certificate,
             looked_up: None,
+            witness: None,
             unproved: None,
         }
     }
@@ -93,8 +96,22 @@ impl Applicant {
         }
     }
 
-    async fn find(&self, shared: &Shared, login: &str) -> Result<LookedUp, LoginRefusal> {
-        shared.directory.look_up(self.peer.address, login, self.default_domain.as_ref()).await.map_err(unavailable)
+    async fn find(&mut self, shared: &Shared, login: &str) -> Result<LookedUp, LoginRefusal> {
+        self.witness = None;
+        let found = shared.directory.look_up(self.peer.address, login, self.default_domain.as_ref()).await;
+        let found = found.map_err(unavailable)?;
+        self.witness = Some(found.witness());
+        Ok(found)
+    }
+
+    /// What came of the last login, for the account's administrators.
+    pub(crate) fn witness(&self) -> Option<&Witness> {
+        self.witness.as_ref()
+    }
+
+    /// The address that a login name means here, if it is one.
+    pub(crate) fn address(&self, login: &str) -> Option<Address> {
+        directory::parse_login(login, self.default_domain.as_ref())
     }
 
     /// Looks an account up for an exchange, and remembers it until that ends.
@@ -172,7 +189,10 @@ impl Applicant {
             (Evidence::Token(token), _) => {
                 let named = Some(login).filter(|login| !login.is_empty());
                 let (peer, domain) = (self.peer.address, self.default_domain.as_ref());
-                match shared.directory.token(peer, named, domain, &token).await.map_err(unavailable)? {
+                let looked_up = shared.directory.look_up_token(peer, named, domain, &token).await;
+                let looked_up = looked_up.map_err(unavailable)?;
+                self.witness = Some(looked_up.witness());
+                match looked_up.token(&token).await.map_err(unavailable)? {
                     TokenOutcome::Accepted(login) => Ok(LoginOutcome::Accepted(login)),
                     TokenOutcome::Refused { refusal: Refusal::WrongCredentials, tell } => {
                         return Err(NotLoggedIn::Token(tell));

@@ -5,8 +5,8 @@ use std::{sync::LazyLock, time::Duration};
 
 use pop3_proto::{LoginRefusal, Replied, SessionLimit};
 use prometheus::{
-    HistogramVec, IntCounter, IntCounterVec, exponential_buckets, histogram_opts, register_histogram_vec,
-    register_int_counter, register_int_counter_vec,
+    HistogramVec, IntCounter, IntCounterVec, IntGauge, exponential_buckets, histogram_opts, register_histogram_vec,
+    register_int_counter, register_int_counter_vec, register_int_gauge,
 };
 
 /// Sessions by how they ended.
@@ -25,6 +25,23 @@ pub(crate) static LOGINS: LazyLock<IntCounterVec> = LazyLock::new(|| {
 pub(crate) static BEATS: LazyLock<IntCounterVec> = LazyLock::new(|| {
     let help = "Heartbeats of this frontend, which keep its exclusive sessions alive";
     register_int_counter_vec!("restante_pop3_beats_total", help, &["result"]).expect("a well-formed metric")
+});
+
+/// Reports to the support desk, by whether the database took them.
+pub(crate) static REPORTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    let help = "Reports of live sessions, refused logins and used credentials";
+    register_int_counter_vec!("restante_pop3_reports_total", help, &["result"]).expect("a well-formed metric")
+});
+
+/// Sessions after their login.
+pub(crate) static LIVE_SESSIONS: LazyLock<IntGauge> = LazyLock::new(|| {
+    register_int_gauge!("restante_pop3_live_sessions", "POP3 sessions after their login").expect("a well-formed metric")
+});
+
+/// What sessions said that was to be written down, by what came of it.
+pub(crate) static TRANSCRIPTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    let help = "Transcripts of sessions: kept, without room or not wanted any more, lost";
+    register_int_counter_vec!("restante_pop3_transcripts_total", help, &["result"]).expect("a well-formed metric")
 });
 
 /// How often as much output was held for a client as may be held.

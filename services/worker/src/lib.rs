@@ -242,6 +242,7 @@ fn note(report: &SweepReport) {
         ("reclaimed_segments", report.reclaimed),
         ("condemned_segments", report.condemned),
         ("made_partitions", report.partitions),
+        ("forgotten_activity", report.forgotten),
     ];
     for (kind, count) in counts {
         SWEPT.with_label_values(&[kind]).inc_by(count);

@@ -313,7 +313,7 @@ class Restante(Server):
         return self._without("pop3_quit_")
 
     def broken_logins(self) -> contextlib.AbstractContextManager[None]:
-        return self._without("pop3_login_1")
+        return self._without("pop3_login_2")
 
     @contextlib.contextmanager
     def broken_bodies(self, account: Account) -> Iterator[None]:

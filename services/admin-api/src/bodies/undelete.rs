@@ -78,6 +78,8 @@ pub enum OutcomeWord {
     Quit,
     /// Without: nothing was expunged.
     Lost,
+    /// It was no client's: a policy expunged what was over its days.
+    Expired,
 }
 
 /// `POST /v1/accounts/{address}/messages/restore`: one of `unique_ids`, `since` (with `until` or without) and `session`.
@@ -145,6 +147,7 @@ impl From<PastSession> for SessionBody {
             outcome: match past.outcome {
                 SessionOutcome::Quit => OutcomeWord::Quit,
                 SessionOutcome::Lost => OutcomeWord::Lost,
+                SessionOutcome::Expired => OutcomeWord::Expired,
             },
             fetched: past.fetched,
             fetched_octets: past.fetched_octets,

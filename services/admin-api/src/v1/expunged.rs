@@ -98,7 +98,7 @@ fn session_id(text: &str) -> Result<SessionUuid, &'static str> {
     session(text).map_err(|_| "must be the id of a session: sess_…")
 }
 
-fn moment(text: &str) -> Result<DateTime<Utc>, &'static str> {
+pub(super) fn moment(text: &str) -> Result<DateTime<Utc>, &'static str> {
     let time = DateTime::parse_from_rfc3339(text).map_err(|_| "must be a time as in RFC 3339: 2026-11-24T06:35:16Z")?;
     Ok(time.with_timezone(&Utc))
 }

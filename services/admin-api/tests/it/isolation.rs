@@ -26,7 +26,7 @@ impl Names {
         let address = if path.starts_with("/v1/aliases") { self.alias } else { self.address };
         let id = match path {
             _ if path.starts_with("/v1/api-keys") => &self.key,
-            _ if path.contains("/sessions/") => &self.session,
+            _ if path.contains("sessions/") || path.contains("/transcripts/") => &self.session,
             _ => &self.credential,
         };
         path.replace("{slug}", self.slug)
@@ -48,6 +48,7 @@ fn body(method: &str, path: &str) -> Value {
         ("post", "/v1/accounts/{address}/app-passwords") => json!({"name": "x"}),
         ("post", "/v1/accounts/{address}/messages/restore") => json!({"since": "2026-01-01T00:00:00Z"}),
         ("patch", "/v1/aliases/{address}") => json!({"targets": ["bob@acme.test"]}),
+        ("post", "/v1/accounts/{address}/transcripts") => json!({"minutes": 5}),
         _ => Value::Null,
     }
 }

@@ -8,6 +8,7 @@
 
 mod deletion;
 mod clients;
+mod desk;
 mod documents;
 mod domains;
 mod dry_run;

@@ -8,7 +8,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use directory::{Caller, Directory, bootstrap_admin_token, new_api_token};
 use mail_types::{Address, Clock as _, CredentialId, Secret, SessionUuid, SystemClock, SystemRandom};
-use mailstore::{Mailstore, Parts, SessionOutcome, SessionRecord, Update};
+use mailstore::{Frontend, Mailstore, Parts, SessionNotes, SessionOutcome, SessionRecord, Update};
 use net::egress::{DnsSettings, Egress};
 use runtime::database::{DbRole, Pool};
 use runtime::keys::MasterKeys;
@@ -104,6 +104,15 @@ impl World {
         Self { database, pool, state, router, dns, platform }
     }
 
+    /// The directory as a frontend uses it, which beats.
+    pub(crate) async fn frontend(&self, uuid: SessionUuid) -> Directory {
+        let pool = self.database.pool(DbRole::Pop3).await;
+        let frontend = Frontend { uuid, role: "pop3", address: "pop.test".to_owned() };
+        mailstore(pool.clone(), DbRole::Pop3).await.beat(&frontend).await.unwrap();
+        let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
+        Directory::new(pool, master_keys(), clock, random, directory::Settings::default())
+    }
+
     /// Any request.
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.unwrap();
@@ -155,6 +164,7 @@ impl World {
             outcome: SessionOutcome::Quit,
             fetched: 1,
             fetched_octets: 10,
+            notes: SessionNotes::default(),
         };
         let pop3 = mailstore(self.database.pool(DbRole::Pop3).await, DbRole::Pop3).await;
         let update = Update { expunge: expunge.to_vec(), ..Update::default() };

@@ -12,8 +12,8 @@ use rustls::server::WebPkiClientVerifier;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 use super::{LoginOutcome, LookedUp, Refusal};
-use crate::Result;
 use crate::policy::ClientCa;
+use crate::{RefusalReason, Result};
 
 /// What a client showed in the TLS handshake, in DER. Only that it has the key is proved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +48,7 @@ impl LookedUp {
             _ => false,
         };
         if !is_good {
+            self.witness.note(RefusalReason::CertificateRefused);
             return self.refused();
         }
         match self.accept_as(CredentialId(0), true, self.policy).await? {

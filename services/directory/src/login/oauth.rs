@@ -15,7 +15,7 @@ pub use keys::{JwksFetch, JwksFuture};
 
 use super::{Directory, Login, LoginOutcome, LookedUp, Refusal, parse_login};
 use crate::policy::{AddressClaim, OauthIssuer};
-use crate::{Error, Result};
+use crate::{Error, RefusalReason, Result};
 
 /// What signs tokens: no shared secrets, no "none".
 const ALGORITHMS: [Algorithm; 3] = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA];
@@ -59,6 +59,20 @@ impl Directory {
         default_domain: Option<&DomainName>,
         token: &Secret,
     ) -> Result<TokenOutcome> {
+        self.look_up_token(peer, login, default_domain, token).await?.token(token).await
+    }
+
+    /// Looks up whose token it says it is, to go on with [`LookedUp::token`].
+    ///
+    /// # Errors
+    /// As [`Directory::look_up`].
+    pub async fn look_up_token(
+        &self,
+        peer: Option<IpAddr>,
+        login: Option<&str>,
+        default_domain: Option<&DomainName>,
+        token: &Secret,
+    ) -> Result<LookedUp> {
         // Whose it says it is decides which issuer is asked; nothing of it is believed yet.
         let unproved = claims_unproved(token);
         let (name, address) = match login {
@@ -69,13 +83,16 @@ impl Directory {
                 (String::new(), address)
             }
         };
-        let looked_up = self.look_up_address(peer, &name, address).await?;
-        looked_up.token(token).await
+        self.look_up_address(peer, &name, address).await
     }
 }
 
 impl LookedUp {
-    async fn token(self, token: &Secret) -> Result<TokenOutcome> {
+    /// Proves a login by a bearer token.
+    ///
+    /// # Errors
+    /// As [`Directory::look_up`], and [`Error::IssuerUnavailable`] while the issuer's keys cannot be had.
+    pub async fn token(self, token: &Secret) -> Result<TokenOutcome> {
         let Some(issuer) = self.tenant_policy.oauth.clone() else { return self.refuse_token(token, Fault::Invalid) };
         if let Err(fault) = self.check_token(&issuer, token).await? {
             return self.refuse_token(token, fault);
@@ -104,6 +121,7 @@ impl LookedUp {
 
     fn refuse_token(&self, token: &Secret, fault: Fault) -> Result<TokenOutcome> {
         let tell = self.told(fault);
+        self.witness.note(RefusalReason::TokenRefused);
         // A client that only asks where to get one has failed with nothing. Others cannot guess either, so they do not wait;
         // that they fail is counted, once for each place, so that a network that tries many accounts is seen.
         if !token.is_empty() {

@@ -1,6 +1,8 @@
 //! A secret that was sent in clear, against the credentials of an account.
 
-use super::{APP_PASSWORD, Candidate, Error, LEGACY_APP_PASSWORD, LookedUp, PASSWORD, Result, Secret, prep, token};
+use super::{
+    APP_PASSWORD, Candidate, Error, LEGACY_APP_PASSWORD, LookedUp, PASSWORD, RefusalReason, Result, Secret, prep, token,
+};
 use crate::hash_pool::Lane;
 use crate::{MAX_PASSWORD_OCTETS, verifier};
 
@@ -37,6 +39,35 @@ impl LookedUp {
             }
         }
         Ok(None)
+    }
+
+    /// Notes why the secret proved nothing, for the account's administrators: an app password that does not hold here and now is known by
+    /// its fast hash; of passwords nothing more is tried.
+    pub(super) fn note_why(&self, secret: &Secret) -> Result<()> {
+        let Some(account) = &self.account else { return Ok(()) };
+        if !token::is_app_password(secret) {
+            // Nothing was tried.
+            if self.wait.is_some() {
+                return Ok(());
+            }
+            let has_password = account.candidates.iter().any(|candidate| candidate.kind == PASSWORD);
+            self.witness.note(if has_password { RefusalReason::WrongPassword } else { RefusalReason::NoPassword });
+            return Ok(());
+        }
+        let now = self.directory.now();
+        for candidate in account.candidates.iter().filter(|candidate| candidate.kind != PASSWORD) {
+            if let Some(why) = candidate.why_not(now, self.peer, &self.policy)
+                && token::verify_app_password(&self.directory.keys, &candidate.verifier, secret)?
+            {
+                self.witness.proved(candidate.id);
+                self.witness.note(why);
+                return Ok(());
+            }
+        }
+        if self.wait.is_none() {
+            self.witness.note(RefusalReason::UnknownAppPassword);
+        }
+        Ok(())
     }
 
     /// Moves an app password to the current master key's pepper, so that an older master key can be given up one day. If that

@@ -1,4 +1,4 @@
-//! What `pop3_login_1` answers.
+//! What `pop3_login_2` answers.
 
 use std::net::IpAddr;
 
@@ -13,7 +13,7 @@ use crate::credential::{LEGACY_APP_PASSWORD, may_read};
 use crate::error::inconsistent;
 use crate::policy::{EffectivePolicy, Policy};
 use crate::scram::Salt;
-use crate::{Result, shown};
+use crate::{RefusalReason, Result, shown};
 
 /// The row: all NULL but the domain's columns where there is no such account, and those too where there is no such domain.
 #[derive(sqlx::FromRow)]
@@ -44,6 +44,7 @@ struct LoginRow {
     scram256: Option<Vec<Option<Vec<u8>>>>,
     scram1: Option<Vec<Option<Vec<u8>>>>,
     sealed: Option<Vec<Option<Vec<u8>>>>,
+    transcribe: bool,
 }
 
 /// What an address leads to.
@@ -63,6 +64,8 @@ pub(super) struct Account {
     pub(super) address: String,
     /// Whether tenant and account are served.
     pub(super) active: bool,
+    /// Whether its sessions are written down.
+    pub(super) transcribe: bool,
     pub(super) maildrop: MaildropState,
     pub(super) salt: Salt,
     /// All that are not revoked.
@@ -92,8 +95,8 @@ pub(super) async fn find(pool: &PgPool, address: &Address) -> Result<Found> {
         sqlx::query_as(
             "SELECT tenant_id, account_id, local_part, tenant_status, account_status, tenant_policy, domain_policy, account_policy,
                     shape, next_uid, live_messages, live_octets, incarnation, timeline, credential_ids, kinds, verifiers, scopes, allowed_nets, expires_at,
-                    policies, scram_salt, scram_iterations, scram256, scram1, sealed
-               FROM restante.pop3_login_1($1, $2)",
+                    policies, scram_salt, scram_iterations, scram256, scram1, sealed, transcribe
+               FROM restante.pop3_login_2($1, $2)",
         )
         .bind(address.domain.as_str())
         .bind(key.as_str())
@@ -120,6 +123,7 @@ impl LoginRow {
             id: AccountId(account),
             address: shown::address(local, address.domain.as_str(), "accounts")?.to_string(),
             active: self.tenant_status == Some(1) && self.account_status == Some(1),
+            transcribe: self.transcribe,
             maildrop: self.maildrop()?,
             salt: Salt::of_row(self.scram_salt.take(), self.scram_iterations)?,
             candidates: self.candidates()?,
@@ -182,10 +186,27 @@ impl LoginRow {
 impl Candidate {
     /// Whether it may be used at all, here and now. A recoverable secret only where the policy allows such.
     pub(super) fn holds(&self, now: DateTime<Utc>, peer: Option<IpAddr>, policy: &EffectivePolicy) -> bool {
-        may_read(self.scopes)
-            && self.expires_at.is_none_or(|at| at > now)
-            && self.allows(peer)
-            && (self.kind != LEGACY_APP_PASSWORD || policy.legacy_mechanisms)
+        self.why_not(now, peer, policy).is_none()
+    }
+
+    /// Why it may not.
+    pub(super) fn why_not(
+        &self,
+        now: DateTime<Utc>,
+        peer: Option<IpAddr>,
+        policy: &EffectivePolicy,
+    ) -> Option<RefusalReason> {
+        if !may_read(self.scopes) {
+            Some(RefusalReason::AppPasswordScope)
+        } else if self.expires_at.is_some_and(|at| at <= now) {
+            Some(RefusalReason::AppPasswordExpired)
+        } else if !self.allows(peer) {
+            Some(RefusalReason::AppPasswordNetwork)
+        } else if self.kind == LEGACY_APP_PASSWORD && !policy.legacy_mechanisms {
+            Some(RefusalReason::AppPasswordLegacy)
+        } else {
+            None
+        }
     }
 
     /// Whether it may be used from there. One that is bound to networks is not to be used from nowhere (a Unix socket).

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 use crate::support::{World, address, domain, of, slug};
 
 /// Every table with a tenant in it that the role admin may read.
-const TABLES: [&str; 19] = [
+const TABLES: [&str; 23] = [
     "tenants",
     "domains",
     "accounts",
@@ -23,6 +23,10 @@ const TABLES: [&str; 19] = [
     "expunged",
     "sessions",
     "live_sessions",
+    "login_refusals",
+    "transcripts",
+    "leases",
+    "login_times",
     "audit_events",
     "usage_now",
     "api_keys",

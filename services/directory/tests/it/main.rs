@@ -3,6 +3,7 @@
 
 mod admin;
 mod admins;
+mod desk;
 mod external;
 mod housekeeping;
 mod isolation;

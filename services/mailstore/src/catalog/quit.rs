@@ -1,4 +1,4 @@
-//! UPDATE state: the session's row and the expunge, in one transaction (`pop3_quit_1`).
+//! UPDATE state: the session's row and the expunge, in one transaction (`pop3_quit_2`).
 
 use std::net::IpAddr;
 
@@ -31,6 +31,21 @@ pub struct SessionRecord {
     pub fetched: u32,
     /// Their octets.
     pub fetched_octets: u64,
+    /// What else is known of it.
+    pub notes: SessionNotes,
+}
+
+/// What is known of a session besides, for whoever helps its user.
+#[derive(Debug, Clone, Default)]
+pub struct SessionNotes {
+    /// What is known of the client's program.
+    pub client: Option<String>,
+    /// The name that it asked for in TLS.
+    pub server_name: Option<String>,
+    /// How it ended, in the driver's word.
+    pub ended: Option<&'static str>,
+    /// The last `-ERR` that the client saw.
+    pub last_error: Option<String>,
 }
 
 /// How a session ended.
@@ -40,12 +55,14 @@ pub enum SessionOutcome {
     Quit = 0,
     /// The connection was lost, or a limit ended it: nothing was expunged.
     Lost = 1,
+    /// It was no client's: a policy expunged what was over its days.
+    Expired = 2,
 }
 
 impl SessionOutcome {
     /// Of a session's row.
     pub(crate) fn from_code(code: i16) -> Option<Self> {
-        [Self::Quit, Self::Lost].into_iter().find(|outcome| *outcome as i16 == code)
+        [Self::Quit, Self::Lost, Self::Expired].into_iter().find(|outcome| *outcome as i16 == code)
     }
 }
 
@@ -86,10 +103,10 @@ pub(crate) async fn quit(
         .and_then(chrono::DateTime::from_timestamp_millis)
         .ok_or(Error::Inconsistent { table: "sessions", what: "started_at" })?;
     let count: i32 = named(
-        "pop3_quit_1",
+        "pop3_quit_2",
         sqlx::query_scalar(
-            "SELECT restante.pop3_quit_1($1, $2, $3, $4, $5, $6::text::inet, $7, $8, $9, $10, $11, NULL, $12, $13, \
-             $14::text::int8multirange, $15::text::int8multirange)",
+            "SELECT restante.pop3_quit_2($1, $2, $3, $4, $5, $6::text::inet, $7, $8, $9, $10, $11, $16, $12, $13, \
+             $14::text::int8multirange, $15::text::int8multirange, $17, $18, $19)",
         )
         .bind(tenant.0)
         .bind(account.0)
@@ -106,6 +123,10 @@ pub(crate) async fn quit(
         .bind(update.fence.map(|fence| fence.0))
         .bind(update.device.as_ref().map(|device| multirange(&device.seen)))
         .bind(update.device.as_ref().map(|device| multirange(&device.hidden)))
+        .bind(&record.notes.client)
+        .bind(record.notes.ended)
+        .bind(&record.notes.last_error)
+        .bind(&record.notes.server_name)
         .fetch_one(pool),
     )
     .await

@@ -242,6 +242,21 @@ pub(crate) async fn drop_purged(pool: &Pool) -> Result<(), Error> {
     .map(drop)
 }
 
+/// Forgets what the support desk has kept for so many days; answers how many rows and days went.
+pub(crate) async fn forget(pool: &Pool, activity_days: u32, transcript_days: u32, batch: u32) -> Result<u64, Error> {
+    let days = |days: u32| i32::try_from(days.max(1)).unwrap_or(i32::MAX);
+    let gone: i32 = named(
+        "worker_forget_1",
+        sqlx::query_scalar("SELECT restante.worker_forget_1($1, $2, $3)")
+            .bind(days(activity_days))
+            .bind(days(transcript_days))
+            .bind(i32::try_from(batch).unwrap_or(i32::MAX))
+            .fetch_one(pool),
+    )
+    .await?;
+    Ok(u64::try_from(gone).unwrap_or(0))
+}
+
 /// Segments whose objects may be deleted now: empty ones and condemned orphans past their grace, marked as deleting and claimed
 /// for `claim`. That no row names them is looked at once more: a count that is wrong must not cost a message. Nothing while the
 /// catalog forbids sweeping (after a restore).

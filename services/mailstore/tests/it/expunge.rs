@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mail_types::{Clock as _, CredentialId, SessionUuid, SystemClock, SystemRandom, Timestamp};
-use mailstore::{SessionOutcome, SessionRecord, Settings, SweepSettings};
+use mailstore::{SessionNotes, SessionOutcome, SessionRecord, Settings, SweepSettings};
 use testkit::{FakeClock, Fault, Operation};
 
 use crate::world::{World, expunge, is_stored, read};
@@ -19,6 +19,7 @@ pub(crate) fn session() -> SessionRecord {
         outcome: SessionOutcome::Quit,
         fetched: 1,
         fetched_octets: 10,
+        notes: SessionNotes::default(),
     }
 }
 

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mail_types::{Clock as _, CredentialId, SessionUuid, SystemClock, SystemRandom};
-use mailstore::{SessionOutcome, SessionRecord, SweepSettings};
+use mailstore::{SessionNotes, SessionOutcome, SessionRecord, SweepSettings};
 use testkit::{Fault, Operation};
 
 use crate::world::{World, deliver, expunge, impatient, is_stored};
@@ -68,6 +68,7 @@ async fn counters_are_exact_after_a_storm() {
                     outcome: SessionOutcome::Quit,
                     fetched: 0,
                     fetched_octets: 0,
+                    notes: SessionNotes::default(),
                 };
                 world.pop3.quit(target.tenant, target.account, &record, &expunge(&uids)).await.unwrap();
             }
