@@ -233,11 +233,19 @@ def rates(cluster: ProxiedCluster) -> tuple[list[str], Rows]:
     return ["messages/s of one session", "0 ms", "20 ms", "50 ms"], rows
 
 
+# What `messages` is made of: where its octets are after churn.
+PARTS = {"messages": "the rows", "messages_pkey": "the key", "messages_segment": "the index by segment"}
+
+
 def sizes(cluster: ProxiedCluster) -> Iterator[tuple[str, int]]:
     tables = "messages message_extras segments maildrops"
     for table in tables.split():
         ((octets,),) = cluster.sql(f"SELECT pg_total_relation_size('restante.{table}')")
         yield table, int(octets)
+        if table == "messages":
+            for part in PARTS:
+                ((octets,),) = cluster.sql(f"SELECT pg_relation_size('restante.{part}')")
+                yield f"- of these {PARTS[part]}", int(octets)
     ((octets,),) = cluster.sql(
         "SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree('restante.expunged') WHERE isleaf"
     )
@@ -267,7 +275,7 @@ def catalog(cluster: ProxiedCluster) -> tuple[list[str], Rows]:
         deliver(cluster, accounts, [text] * 2500, 32)
     ((live, kept),) = cluster.sql("SELECT sum(live_messages), sum(kept_messages) FROM restante.maildrops")
     churned = dict(sizes(cluster))
-    for table in churned.keys() - {"expunged"}:
+    for table in ("messages", "message_extras", "segments", "maildrops"):
         cluster.sql(f"VACUUM FULL restante.{table}")
     packed = dict(sizes(cluster))
     counts = dict.fromkeys(churned, int(live)) | {"expunged": int(kept), "segments": int(live) + int(kept)}
@@ -276,7 +284,8 @@ def catalog(cluster: ProxiedCluster) -> tuple[list[str], Rows]:
         for table in churned
     ]
     every = int(live) + int(kept)
-    rows.append(["all of these", plural(every), *(plural(sum(each.values()) / every) for each in (churned, packed))])
+    sums = [sum(size for table, size in each.items() if not table.startswith("-")) for each in (churned, packed)]
+    rows.append(["all of these", plural(every), *(plural(octets / every) for octets in sums)])
     return ["table, with its indexes", "messages", "octets per message", "packed"], rows
 
 

@@ -326,7 +326,8 @@ def test_quit_tells_the_truth_when_its_answer_is_cut_off(cluster: ProxiedCluster
 @pytest.mark.soak
 @pytest.mark.only_soak
 def test_a_store_without_space(cluster: ProxiedCluster, tenant: Tenant) -> None:
-    """Really: SeaweedFS may have one more volume of a megabyte, until whoever runs it gives it more."""
+    """Really: SeaweedFS may have one more volume of a megabyte, until whoever runs it gives it more. It says 500 then, as for any other
+    failure, so that senders hear no more than that; a store that says 507 is among the faults above."""
     address, reader = tenant.add("user"), Reader.make(cluster, tenant)
 
     def restart(volumes: int, megabytes: int) -> None:

@@ -1,4 +1,4 @@
-"""Dovecot as the server that mail is moved from: POP3, IMAP and LMTP on loopback over maildirs, one password for every address.
+"""Dovecot on loopback over maildirs, as Debian packages it.
 
 It runs as one ordinary user with a private configuration in a fresh directory; STARTTLS and STLS are offered, and TLS is required on
 127.0.0.2 (for Dovecot, 127.0.0.1 to 127.0.0.1 is protected as it is).
@@ -12,7 +12,9 @@ import os
 import pwd
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 from . import ports
 from .lmtp import Lmtp
@@ -22,7 +24,7 @@ from .process import Process, ordinary_user, wait_until
 PASSWORD = 'old "password" \\ with blanks'
 
 CONFIGURATION = """\
-protocols = pop3 imap lmtp
+protocols = {protocols}
 listen = 127.0.0.1, 127.0.0.2
 base_dir = {run}
 state_dir = {run}
@@ -33,18 +35,12 @@ default_login_user = {user}
 first_valid_uid = 1
 first_valid_gid = 1
 mail_location = maildir:~/Maildir
-pop3_uidl_format = {uidl_format}
-auth_mechanisms = plain
 disable_plaintext_auth = yes
 mail_max_userip_connections = 100
 ssl = yes
 ssl_cert = <{root}/cert.pem
 ssl_key = <{root}/key.pem
 lda_mailbox_autocreate = yes
-passdb {{
-  driver = passwd-file
-  args = scheme=PLAIN username_format=all {root}/passwd
-}}
 userdb {{
   driver = static
   args = uid={uid} gid={gid} home={root}/home/%n
@@ -57,6 +53,96 @@ service anvil {{
 }}
 service stats {{
   chroot =
+}}
+service auth {{
+  unix_listener auth-userdb {{
+    mode = 0600
+  }}
+}}
+service lmtp {{
+  chroot =
+  inet_listener lmtp {{
+    address = 127.0.0.1
+    port = {lmtp}
+  }}
+}}
+{more}"""
+
+
+class Dovecot:
+    """A private Dovecot with LMTP and whatever else `more` configures on the further `ports`, by their names there."""
+
+    def __init__(self, root: Path, protocols: str, more: str, names: Sequence[str], **values: object) -> None:
+        self.root = root
+        self.process: Process | None = None
+        self.ports = dict(zip(["lmtp", *names], ports.free(len(names) + 1), strict=True))
+        self.certificate = root / "cert.pem"
+        self._protocols, self._more, self._values = protocols, more, values
+
+    def __enter__(self) -> Self:
+        self.root.mkdir(parents=True)
+        user = ordinary_user() or pwd.getpwuid(os.getuid()).pw_name
+        entry = pwd.getpwnam(user)
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
+             "-keyout", self.root / "key.pem", "-out", self.certificate, "-subj", "/CN=localhost",
+             "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:127.0.0.2,IP:::1"],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        values = {"root": self.root, "run": self.root / "run", **self._values, **self.ports}
+        configuration = self.root / "dovecot.conf"
+        configuration.write_text(
+            CONFIGURATION.format(
+                protocols=self._protocols, more=self._more.format(**values), user=user,
+                group=grp.getgrgid(entry.pw_gid).gr_name, uid=entry.pw_uid, gid=entry.pw_gid, **values,
+            )
+        )  # fmt: skip
+        for part in ("home", "run"):
+            (self.root / part).mkdir()
+        self.prepare()
+        for path in [self.root, *self.root.rglob("*")]:
+            os.chown(path, entry.pw_uid, entry.pw_gid)
+        for path in self.root.parents:
+            # The server must be able to come to its directory.
+            if path.stat().st_uid == os.getuid() and not path.stat().st_mode & 0o001:
+                path.chmod(path.stat().st_mode | 0o011)
+        self.process = Process(
+            "dovecot", ["dovecot", "-F", "-c", configuration], self.root / "stderr.log",
+            user=user if os.geteuid() == 0 else None, death_signal="TERM",
+        )  # fmt: skip
+
+        def ready() -> bool:
+            assert self.process is not None
+            try:
+                self.process.check_alive()
+            except Exception as error:
+                raise RuntimeError(f"{error}\n{self.log()}") from None
+            return all(map(ports.open_port, self.ports.values()))
+
+        wait_until("dovecot is ready", ready, 30)
+        return self
+
+    def prepare(self) -> None:
+        """Writes what else the configuration names, below the root."""
+
+    def __exit__(self, *_: object) -> None:
+        if self.process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.stop()
+            self.process = None
+
+    def log(self) -> str:
+        path = self.root / "dovecot.log"
+        return path.read_text()[-3000:] if path.exists() else ""
+
+
+# One password for every address.
+OLD_SERVER = """\
+pop3_uidl_format = {uidl_format}
+auth_mechanisms = plain
+passdb {{
+  driver = passwd-file
+  args = scheme=PLAIN username_format=all {root}/passwd
 }}
 service pop3-login {{
   chroot =
@@ -78,81 +164,19 @@ service imap-login {{
     ssl = yes
   }}
 }}
-service auth {{
-  unix_listener auth-userdb {{
-    mode = 0600
-  }}
-}}
-service lmtp {{
-  chroot =
-  inet_listener lmtp {{
-    address = 127.0.0.1
-    port = {lmtp}
-  }}
-}}
 """
 
 
-class OldServer:
+class OldServer(Dovecot):
+    """The server that mail is moved from: POP3, IMAP and LMTP over maildirs."""
+
     def __init__(self, root: Path, uidl_format: str) -> None:
-        self.root = root
-        self.uidl_format = uidl_format
-        self.process: Process | None = None
-        self.pop3, self.pop3s, self.imap, self.imaps, self.lmtp = ports.free(5)
-        self.certificate = root / "cert.pem"
+        names = ("pop3", "pop3s", "imap", "imaps")
+        super().__init__(root, "pop3 imap lmtp", OLD_SERVER, names, uidl_format=uidl_format)
+        self.lmtp, self.pop3, self.pop3s, self.imap, self.imaps = self.ports.values()
 
-    def __enter__(self) -> OldServer:
-        self.root.mkdir(parents=True)
-        user = ordinary_user() or pwd.getpwuid(os.getuid()).pw_name
-        entry = pwd.getpwnam(user)
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
-             "-keyout", self.root / "key.pem", "-out", self.certificate, "-subj", "/CN=localhost",
-             "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:127.0.0.2"],
-            check=True, capture_output=True,
-        )  # fmt: skip
-        configuration = self.root / "dovecot.conf"
-        configuration.write_text(
-            CONFIGURATION.format(
-                root=self.root, run=self.root / "run", user=user, group=grp.getgrgid(entry.pw_gid).gr_name,
-                uid=entry.pw_uid, gid=entry.pw_gid, pop3=self.pop3, pop3s=self.pop3s, imap=self.imap, imaps=self.imaps,
-                lmtp=self.lmtp, uidl_format=self.uidl_format,
-            )
-        )  # fmt: skip
-        for part in ("home", "run"):
-            (self.root / part).mkdir()
+    def prepare(self) -> None:
         (self.root / "passwd").write_text(f"all:{{PLAIN}}{PASSWORD}\n")
-        for path in [self.root, *self.root.rglob("*")]:
-            os.chown(path, entry.pw_uid, entry.pw_gid)
-        for path in self.root.parents:
-            # The server must be able to come to its directory.
-            if path.stat().st_uid == os.getuid() and not path.stat().st_mode & 0o001:
-                path.chmod(path.stat().st_mode | 0o011)
-        self.process = Process(
-            "dovecot", ["dovecot", "-F", "-c", configuration], self.root / "stderr.log",
-            user=user if os.geteuid() == 0 else None, death_signal="TERM",
-        )  # fmt: skip
-
-        def ready() -> bool:
-            assert self.process is not None
-            try:
-                self.process.check_alive()
-            except Exception as error:
-                raise RuntimeError(f"{error}\n{self.log()}") from None
-            return all(map(ports.open_port, (self.pop3, self.imap, self.lmtp)))
-
-        wait_until("dovecot is ready", ready, 30)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.process is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.stop()
-            self.process = None
-
-    def log(self) -> str:
-        path = self.root / "dovecot.log"
-        return path.read_text()[-3000:] if path.exists() else ""
 
     def deliver(self, user: str, messages: list[bytes]) -> None:
         with Lmtp(("127.0.0.1", self.lmtp)) as session:

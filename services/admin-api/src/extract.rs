@@ -17,8 +17,6 @@ use crate::problem::{Kind, Problem};
 /// The header that makes a POST safe to repeat.
 pub(crate) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
-/// The longest beginning of a name, in octets.
-const MAX_PREFIX: usize = 320;
 
 /// A JSON body, with what `Idempotency-Key` needs of the request.
 pub(crate) struct Submitted {
@@ -204,11 +202,6 @@ impl Params {
     /// `tenant`: narrows a list, or says whose domain is meant.
     pub(crate) fn tenant(&mut self) -> Result<Option<TenantSlug>, Problem> {
         self.parsed("tenant", TenantSlug::parse)
-    }
-
-    /// `prefix`: narrows a list to names that begin so.
-    pub(crate) fn prefix(&mut self) -> Result<Option<String>, Problem> {
-        self.parsed("prefix", |text| if text.len() <= MAX_PREFIX { Ok(text.to_owned()) } else { Err("is too long") })
     }
 
     /// `domain`: narrows a list.

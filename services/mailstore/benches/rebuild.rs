@@ -7,7 +7,9 @@
 use std::sync::Arc;
 
 use mail_types::{AccountId, Clock as _, ReversePath, Secret, SystemClock, SystemRandom, TenantId};
-use mailstore::{Delivery, DeliveryVerdict, Mailstore, Parts, Rebuild, Recipient, Settings, StoreSettings, Target};
+use mailstore::{
+    Access, Delivery, DeliveryVerdict, Mailstore, Parts, Rebuild, Recipient, Settings, StoreSettings, Target,
+};
 use runtime::database::DbRole;
 use runtime::keys::MasterKeys;
 use tokio::task::JoinSet;
@@ -67,7 +69,14 @@ async fn main() {
 
     let empty = testkit::database().await;
     let owner = empty.pool(DbRole::Owner).await;
-    let rebuild = Rebuild::new(owner, store, &StoreSettings::default(), master, Arc::new(SystemRandom));
+    let rebuild = Rebuild::new(Access::new(
+        owner,
+        DbRole::Owner,
+        store,
+        &StoreSettings::default(),
+        master,
+        Arc::new(SystemRandom),
+    ));
     let begin = SystemClock.monotonic();
     let report = rebuild.run(|_| {}).await.unwrap();
     let seconds = SystemClock.monotonic().duration_since(begin).as_secs_f64();

@@ -6,22 +6,17 @@
 
 mod octets;
 
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use mail_types::{Random, TenantId};
-use object_store::ObjectStore;
+use mail_types::TenantId;
 use prometheus::{IntGauge, register_int_gauge};
-use runtime::database::{DbRole, Pool};
-use runtime::keys::MasterKeys;
 
-use crate::bodies::Bodies;
-use crate::bodies::keys::Keys;
 use crate::bodies::segment::Entry;
 use crate::catalog::check::{self, CopyRow, SegmentRow};
 use crate::catalog::key_ring;
 use crate::mend::traits;
-use crate::{Error, StoreSettings};
+use crate::{Access, Error};
 
 #[expect(clippy::expect_used, reason = "the name is a constant")]
 static OLDEST: LazyLock<IntGauge> = LazyLock::new(|| {
@@ -160,30 +155,18 @@ impl Checked {
 /// Checks.
 #[derive(Debug, Clone)]
 pub struct Check {
-    pool: Pool,
-    bodies: Bodies,
-    keys: Keys,
-    master: MasterKeys,
+    access: Access,
 }
 
 impl Check {
     /// Over connections that act as `role`: the worker, or for repairs the owner.
-    pub fn new(
-        pool: Pool,
-        role: DbRole,
-        store: Arc<dyn ObjectStore>,
-        store_settings: &StoreSettings,
-        master: MasterKeys,
-        random: Arc<dyn Random>,
-    ) -> Self {
-        let bodies = Bodies::new(store, store_settings);
-        let keys = Keys::new(pool.clone(), role, bodies.clone(), master.clone(), random);
-        Self { pool, bodies, keys, master }
+    pub const fn new(access: Access) -> Self {
+        Self { access }
     }
 
     /// The tenant of a slug.
     pub async fn tenant(&self, slug: &str) -> Result<Option<TenantId>, Error> {
-        Ok(key_ring::tenant(&self.pool, slug).await?.map(|(tenant, _)| tenant))
+        Ok(key_ring::tenant(&self.access.pool, slug).await?.map(|(tenant, _)| tenant))
     }
 
     /// From beginning to end; `progress` is told now and then.
@@ -191,7 +174,7 @@ impl Check {
         let mut report = Checked::default();
         self.check_keys(settings, &mut report).await?;
         self.check_segments(settings, &mut report, &mut progress).await?;
-        for wrong in check::dangling(&self.pool, settings.tenant, PAGE).await? {
+        for wrong in check::dangling(&self.access.pool, settings.tenant, PAGE).await? {
             let tenant = Some(TenantId(wrong.tenant));
             report.add(Finding { kind: FindingKind::NoSegment, tenant, what: wrong.what, repaired: false });
         }
@@ -208,12 +191,13 @@ impl Check {
     async fn check_keys(&self, settings: &CheckSettings, report: &mut Checked) -> Result<(), Error> {
         let mut after = crate::KeyRing::FIRST;
         loop {
-            let rows = key_ring::page(&self.pool, settings.tenant, after, PAGE).await?;
+            let rows = key_ring::page(&self.access.pool, settings.tenant, after, PAGE).await?;
             for row in &rows {
                 (after, report.keys) = ((row.tenant, row.version), report.keys + 1);
-                let object = self.bodies.key_object(row.tenant, row.version).await?;
-                let open =
-                    |wrapped: &[u8]| crate::key_ring::open_wrapped(&self.master, row.tenant, row.version, wrapped);
+                let object = self.access.bodies.key_object(row.tenant, row.version).await?;
+                let open = |wrapped: &[u8]| {
+                    crate::key_ring::open_wrapped(&self.access.master, row.tenant, row.version, wrapped)
+                };
                 let wrong = match (&row.wrapped, &object) {
                     (None, None) => continue,
                     (None, Some(_)) => Some("it was erased, and its object is still there: erase it again".to_owned()),
@@ -249,7 +233,7 @@ impl Check {
         let pace = settings.segments_per_second.filter(|rate| *rate > 0.0);
         let mut after = 0;
         loop {
-            let rows = check::segments(&self.pool, settings.tenant, after, PAGE).await?;
+            let rows = check::segments(&self.access.pool, settings.tenant, after, PAGE).await?;
             for row in &rows {
                 after = row.id;
                 // Those that are being deleted or never were committed hold nothing of anybody.
@@ -282,7 +266,7 @@ impl Check {
         let mut findings = seen.findings;
         if !findings.is_empty() {
             tokio::time::sleep(settings.pause).await;
-            let now = check::segments(&self.pool, settings.tenant, row.id - 1, 1).await?;
+            let now = check::segments(&self.access.pool, settings.tenant, row.id - 1, 1).await?;
             let again = match now.first().filter(|now| now.id == row.id && (now.state == 1 || now.state == 2)) {
                 Some(now) => self.examine(now, settings).await?.findings,
                 // Given up in the meantime, as it should be.
@@ -292,7 +276,7 @@ impl Check {
         }
         if settings.deep {
             let damage = findings.iter().find(|f| matches!(f.kind, FindingKind::Damage | FindingKind::ObjectMissing));
-            check::verified(&self.pool, row.id, damage.map(|finding| finding.what.as_str())).await?;
+            check::verified(&self.access.pool, row.id, damage.map(|finding| finding.what.as_str())).await?;
         }
         for finding in findings {
             report.add(finding);
@@ -305,12 +289,12 @@ impl Check {
         let mut seen = Examined::default();
         let segment = row.uuid;
         // The rows first: what they name was there then, and stays for the grace.
-        let rows = check::copies(&self.pool, settings.tenant, row.id).await?;
+        let rows = check::copies(&self.access.pool, settings.tenant, row.id).await?;
         seen.messages = rows.len() as u64;
         let mut add = |kind, tenant, what: String| {
             seen.findings.push(Finding { kind, tenant, what: format!("segment {segment}{what}"), repaired: false });
         };
-        let (entries, size) = match self.bodies.footer(segment).await {
+        let (entries, size) = match self.access.bodies.footer(segment).await {
             Ok(footer) => footer,
             Err(Error::Store(object_store::Error::NotFound { .. })) => {
                 let lost = rows.len();
@@ -338,7 +322,7 @@ impl Check {
             }
         }
         if settings.deep {
-            let verified = match octets::verify(&self.bodies, &self.keys, segment, &entries, size).await {
+            let verified = match octets::verify(&self.access.bodies, &self.access.keys, segment, &entries, size).await {
                 // It was given up after its footer was read: the second look tells.
                 Err(Error::Store(object_store::Error::NotFound { .. })) => {
                     add(FindingKind::ObjectMissing, None, " is gone".to_owned());
@@ -359,12 +343,12 @@ impl Check {
     async fn check_counters(&self, settings: &CheckSettings, report: &mut Checked) -> Result<(), Error> {
         let mut after = (i32::MIN, 0);
         loop {
-            let (counted, last, wrong) = check::maildrops(&self.pool, settings.tenant, after, PAGE).await?;
+            let (counted, last, wrong) = check::maildrops(&self.access.pool, settings.tenant, after, PAGE).await?;
             let Some(last) = last else { return Ok(()) };
             (after, report.maildrops) = (last, report.maildrops + counted);
             for wrong in wrong {
                 if settings.repair {
-                    check::recount_maildrop(&self.pool, wrong.tenant, wrong.id).await?;
+                    check::recount_maildrop(&self.access.pool, wrong.tenant, wrong.id).await?;
                 }
                 let what = format!("account {}: {}", wrong.id, wrong.what);
                 let tenant = Some(TenantId(wrong.tenant));
@@ -375,11 +359,11 @@ impl Check {
 
     async fn check_references(&self, settings: &CheckSettings, report: &mut Checked) -> Result<(), Error> {
         let mut after = 0;
-        while let (Some(last), wrong) = check::references(&self.pool, after, PAGE).await? {
+        while let (Some(last), wrong) = check::references(&self.access.pool, after, PAGE).await? {
             after = last;
             for wrong in wrong {
                 if settings.repair {
-                    check::recount_segment(&self.pool, wrong.id).await?;
+                    check::recount_segment(&self.access.pool, wrong.id).await?;
                 }
                 let what = wrong.what;
                 report.add(Finding { kind: FindingKind::References, tenant: None, what, repaired: settings.repair });
@@ -389,11 +373,11 @@ impl Check {
     }
 
     async fn check_orphans(&self, settings: &CheckSettings, report: &mut Checked) -> Result<(), Error> {
-        let old = check::hour_before(&self.pool, settings.orphan_age_seconds + ORPHAN_SLACK).await?;
-        for hour in self.bodies.hours().await? {
+        let old = check::hour_before(&self.access.pool, settings.orphan_age_seconds + ORPHAN_SLACK).await?;
+        for hour in self.access.bodies.hours().await? {
             let mut orphans = Vec::new();
-            for some in self.bodies.segments(&hour).await?.chunks(PAGE as usize) {
-                orphans.extend(check::without_row(&self.pool, some).await?);
+            for some in self.access.bodies.segments(&hour).await?.chunks(PAGE as usize) {
+                orphans.extend(check::without_row(&self.access.pool, some).await?);
             }
             if hour >= old {
                 report.young_orphans += orphans.len() as u64;
@@ -402,7 +386,7 @@ impl Check {
             if !orphans.is_empty() {
                 tokio::time::sleep(settings.pause).await;
             }
-            for orphan in check::without_row(&self.pool, &orphans).await? {
+            for orphan in check::without_row(&self.access.pool, &orphans).await? {
                 let what = format!("segment {orphan} has no row, and is older than the worker leaves such");
                 report.add(Finding { kind: FindingKind::Orphan, tenant: None, what, repaired: false });
             }
@@ -415,14 +399,14 @@ impl Check {
     pub async fn verify_oldest(&self, limit: u32) -> Result<(u64, u64), Error> {
         let settings = CheckSettings { deep: true, ..CheckSettings::default() };
         let mut report = Checked::default();
-        for row in check::to_verify(&self.pool, limit).await? {
+        for row in check::to_verify(&self.access.pool, limit).await? {
             report.segments += 1;
             self.check_segment(&row, &settings, &mut report).await?;
         }
         for finding in &report.findings {
             tracing::error!(kind = finding.kind.name(), what = finding.what, "a segment is not what it should be");
         }
-        let (age, damaged) = check::oldest_unverified(&self.pool).await?;
+        let (age, damaged) = check::oldest_unverified(&self.access.pool).await?;
         OLDEST.set(age);
         DAMAGED.set(damaged);
         Ok((report.segments, report.findings_count))

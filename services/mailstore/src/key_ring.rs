@@ -2,18 +2,13 @@
 //! bucket first, and both always open with one of the configured master keys, wherever a command is broken off. Each may be run
 //! again. (Role owner.)
 
-use std::sync::Arc;
-
-use mail_types::{Random, TenantId};
-use object_store::ObjectStore;
-use runtime::database::Pool;
+use mail_types::TenantId;
 use runtime::keys::MasterKeys;
 use zeroize::Zeroizing;
 
-use crate::bodies::Bodies;
 use crate::bodies::cipher::{DataKey, WrappedKey, wrap_key};
 use crate::catalog::key_ring::{self, RingRow};
-use crate::{Error, StoreSettings};
+use crate::{Access, Error};
 
 /// Keys looked at in one go.
 const PAGE: u32 = 500;
@@ -21,10 +16,7 @@ const PAGE: u32 = 500;
 /// The keys of all tenants.
 #[derive(Debug, Clone)]
 pub struct KeyRing {
-    pool: Pool,
-    bodies: Bodies,
-    master: MasterKeys,
-    random: Arc<dyn Random>,
+    access: Access,
 }
 
 /// What a key is for.
@@ -95,19 +87,13 @@ pub enum EraseRefused {
 
 impl KeyRing {
     /// Over connections that act as the owner.
-    pub fn new(
-        pool: Pool,
-        store: Arc<dyn ObjectStore>,
-        store_settings: &StoreSettings,
-        master: MasterKeys,
-        random: Arc<dyn Random>,
-    ) -> Self {
-        Self { pool, bodies: Bodies::new(store, store_settings), master, random }
+    pub const fn new(access: Access) -> Self {
+        Self { access }
     }
 
     /// A page of keys after a tenant's version ([`KeyRing::FIRST`] begins), in order.
     pub async fn list(&self, after: (TenantId, u32)) -> Result<Vec<ListedKey>, Error> {
-        let rows = key_ring::page(&self.pool, None, after, PAGE).await?;
+        let rows = key_ring::page(&self.access.pool, None, after, PAGE).await?;
         rows.into_iter()
             .map(|row| {
                 let opens = row.wrapped.as_deref().is_none_or(|wrapped| self.open(&row, wrapped).is_ok());
@@ -130,7 +116,7 @@ impl KeyRing {
     pub async fn rotate_master(&self) -> Result<Rotated, Error> {
         let (mut rotated, mut after) = (Rotated::default(), Self::FIRST);
         loop {
-            let rows = key_ring::page(&self.pool, None, after, PAGE).await?;
+            let rows = key_ring::page(&self.access.pool, None, after, PAGE).await?;
             for row in &rows {
                 after = (row.tenant, row.version);
                 let Some(wrapped) = row.wrapped.as_deref() else { continue };
@@ -149,8 +135,8 @@ impl KeyRing {
 
     /// False: nothing had to be done.
     async fn rewrap(&self, row: &RingRow, wrapped: &[u8]) -> Result<bool, Error> {
-        let current = self.master.current().0;
-        let object = self.bodies.key_object(row.tenant, row.version).await?;
+        let current = self.access.master.current().0;
+        let object = self.access.bodies.key_object(row.tenant, row.version).await?;
         let object_is_current =
             object.as_deref().and_then(WrappedKey::parse).is_some_and(|object| object.master_key_id == current);
         if row.master_key_id == current && object_is_current {
@@ -159,13 +145,13 @@ impl KeyRing {
         let key = self.open(row, wrapped)?;
         let new =
             if row.master_key_id == current { wrapped.to_vec() } else { self.wrap(row.tenant, row.version, &key)? };
-        let stays = self.bodies.replace_key(row.tenant, row.version, new).await?;
+        let stays = self.access.bodies.replace_key(row.tenant, row.version, new).await?;
         // What was read back has to open to the same key before the old wrapping is given up.
         if *self.open(row, &stays)? != *key {
             return Err(Error::NoKey { tenant: row.tenant, version: row.version });
         }
         if row.master_key_id != current {
-            key_ring::rewrapped(&self.pool, row, current, &stays).await?;
+            key_ring::rewrapped(&self.access.pool, row, current, &stays).await?;
         }
         Ok(true)
     }
@@ -176,7 +162,7 @@ impl KeyRing {
         let (mut made, mut after) = (0, Self::FIRST);
         let mut last: Option<(RingRow, bool)> = None;
         loop {
-            let rows = key_ring::page(&self.pool, only, after, PAGE).await?;
+            let rows = key_ring::page(&self.access.pool, only, after, PAGE).await?;
             let end = rows.len() < PAGE as usize;
             for row in rows {
                 after = (row.tenant, row.version);
@@ -209,35 +195,37 @@ impl KeyRing {
         }
         let (tenant, version) = (last.tenant, last.version + 1);
         let mut key = Zeroizing::new([0; 32]);
-        self.random.fill(key.as_mut_slice());
+        self.access.random.fill(key.as_mut_slice());
         let wrapped = self.wrap(tenant, version, &key)?;
         // What a broken-off rotation left there is taken up.
-        let stays = self.bodies.put_key(tenant, version, wrapped).await?;
+        let stays = self.access.bodies.put_key(tenant, version, wrapped).await?;
         let master = WrappedKey::parse(&stays).ok_or(Error::NoKey { tenant, version })?.master_key_id.to_owned();
         self.open_under(tenant, version, &stays)?;
-        Ok(key_ring::make_current(&self.pool, tenant, version, &master, &stays).await?.into())
+        Ok(key_ring::make_current(&self.access.pool, tenant, version, &master, &stays).await?.into())
     }
 
     /// Erases all keys of a tenant that is not active, and its mail with them: first in the catalog, so that nobody opens them any
     /// more, then in the bucket. Answers how many keys and objects went.
     pub async fn erase(&self, slug: &str) -> Result<(u64, u64), EraseRefused> {
         let (tenant, _) = self.tenant(slug).await?;
-        let erased = key_ring::erase(&self.pool, tenant).await?.ok_or_else(|| EraseRefused::Active(slug.to_owned()))?;
-        let objects = self.bodies.delete_keys(tenant).await?;
+        let erased =
+            key_ring::erase(&self.access.pool, tenant).await?.ok_or_else(|| EraseRefused::Active(slug.to_owned()))?;
+        let objects = self.access.bodies.delete_keys(tenant).await?;
         Ok((erased, objects))
     }
 
     /// The tenant of a slug, and whether its keys may be erased.
     pub async fn tenant(&self, slug: &str) -> Result<(TenantId, bool), EraseRefused> {
-        let found = key_ring::tenant(&self.pool, slug).await?;
+        let found = key_ring::tenant(&self.access.pool, slug).await?;
         let (tenant, status) = found.ok_or_else(|| EraseRefused::NoSuchTenant(slug.to_owned()))?;
         Ok((tenant, status != 1))
     }
 
     fn wrap(&self, tenant: TenantId, version: u32, key: &DataKey) -> Result<Vec<u8>, Error> {
         let mut nonce = [0; 12];
-        self.random.fill(&mut nonce);
-        wrap_key(key, self.master.current(), nonce, tenant.0, version).map_err(|_| Error::NoKey { tenant, version })
+        self.access.random.fill(&mut nonce);
+        wrap_key(key, self.access.master.current(), nonce, tenant.0, version)
+            .map_err(|_| Error::NoKey { tenant, version })
     }
 
     fn open(&self, row: &RingRow, wrapped: &[u8]) -> Result<DataKey, Error> {
@@ -245,7 +233,7 @@ impl KeyRing {
     }
 
     fn open_under(&self, tenant: TenantId, version: u32, wrapped: &[u8]) -> Result<DataKey, Error> {
-        open_wrapped(&self.master, tenant, version, wrapped)
+        open_wrapped(&self.access.master, tenant, version, wrapped)
     }
 }
 

@@ -8,6 +8,7 @@
 //! - **Purge, reclaim**: rows first, then the object after the grace; an orphan is condemned in the catalog before it is
 //!   deleted. Each step may be the last before a crash and may run twice.
 
+mod access;
 mod ahead;
 pub mod bodies;
 mod cache;
@@ -46,6 +47,7 @@ use sqlx::Row as _;
 
 use bodies::keys::Keys;
 
+pub use access::Access;
 pub use ahead::SessionReader;
 pub use cache::FrameCache;
 pub use catalog::lease::{DeviceView, Fence, Frontend};

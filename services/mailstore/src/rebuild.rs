@@ -8,21 +8,14 @@
 //! The bucket is read once, some segments at a time, into staging tables; memory does not grow with it. Broken off, it is run again
 //! and begins anew.
 
-use std::sync::Arc;
-
-use mail_types::{AccountId, Address, Random, TenantId};
-use object_store::ObjectStore;
-use runtime::database::{DbRole, Pool};
-use runtime::keys::MasterKeys;
+use mail_types::{AccountId, Address, TenantId};
 
 use futures_util::StreamExt as _;
 
-use crate::bodies::Bodies;
 use crate::bodies::cipher::WrappedKey;
-use crate::bodies::keys::Keys;
 use crate::catalog::rebuild::{self, Batch, StagedSegment};
 use crate::inventory::{self, FoundCopy, FoundSegment};
-use crate::{Error, StoreSettings, recover};
+use crate::{Access, Error, recover};
 
 /// Copies in a transaction.
 const BATCH: usize = 4_000;
@@ -92,29 +85,18 @@ pub enum RebuildError {
 /// Rebuilds.
 #[derive(Debug)]
 pub struct Rebuild {
-    pool: Pool,
-    bodies: Bodies,
-    keys: Keys,
-    master: MasterKeys,
+    access: Access,
 }
 
 impl Rebuild {
     /// Over connections that act as the owner.
-    pub fn new(
-        pool: Pool,
-        store: Arc<dyn ObjectStore>,
-        store_settings: &StoreSettings,
-        master: MasterKeys,
-        random: Arc<dyn Random>,
-    ) -> Self {
-        let bodies = Bodies::new(store, store_settings);
-        let keys = Keys::new(pool.clone(), DbRole::Owner, bodies.clone(), master.clone(), random);
-        Self { pool, bodies, keys, master }
+    pub const fn new(access: Access) -> Self {
+        Self { access }
     }
 
     /// Whether it could begin.
     pub async fn check(&self) -> Result<(), RebuildError> {
-        match rebuild::obstacle(&self.pool).await? {
+        match rebuild::obstacle(&self.access.pool).await? {
             Some(what) => Err(RebuildError::Obstacle(what)),
             None => Ok(()),
         }
@@ -125,42 +107,48 @@ impl Rebuild {
         self.check().await?;
         let mut report = Rebuilt::default();
         let tenants = self.tenants().await?;
-        rebuild::begin(&self.pool).await?;
+        rebuild::begin(&self.access.pool).await?;
         for (tenant, keys) in &tenants {
-            let slug = self.bodies.kept_slug(*tenant).await?.unwrap_or_else(|| format!("tenant-{tenant}"));
-            rebuild::tenant(&self.pool, *tenant, &slug, keys).await?;
+            let slug = self.access.bodies.kept_slug(*tenant).await?.unwrap_or_else(|| format!("tenant-{tenant}"));
+            rebuild::tenant(&self.access.pool, *tenant, &slug, keys).await?;
         }
         report.tenants = tenants.len() as u64;
         self.stage(&mut report, &mut progress).await?;
-        (report.domains, report.accounts, report.unclear_accounts) = rebuild::accounts(&self.pool).await?;
+        (report.domains, report.accounts, report.unclear_accounts) = rebuild::accounts(&self.access.pool).await?;
         let mut after = (TenantId(i32::MIN), AccountId(0));
-        while let Some((tenant, account, messages)) = rebuild::maildrops(&self.pool, after, ACCOUNTS).await? {
+        while let Some((tenant, account, messages)) = rebuild::maildrops(&self.access.pool, after, ACCOUNTS).await? {
             after = (tenant, account);
             report.messages += messages;
             progress(&report);
         }
         let mut after = 0;
-        while let Some(last) = rebuild::references(&self.pool, after, SEGMENTS).await? {
+        while let Some(last) = rebuild::references(&self.access.pool, after, SEGMENTS).await? {
             after = last;
         }
-        rebuild::end(&self.pool).await?;
+        rebuild::end(&self.access.pool).await?;
         // What could not be read must not be taken for garbage.
         let may_sweep = report.unreadable_count == 0;
-        recover::begin_incarnation(&self.pool, &self.bodies, may_sweep, "a rebuild could not read everything").await?;
+        recover::begin_incarnation(
+            &self.access.pool,
+            &self.access.bodies,
+            may_sweep,
+            "a rebuild could not read everything",
+        )
+        .await?;
         Ok(report)
     }
 
     /// All tenants that the bucket knows, with their keys, proved.
     async fn tenants(&self) -> Result<std::collections::BTreeMap<TenantId, Vec<(u32, String, Vec<u8>)>>, RebuildError> {
         let mut tenants = std::collections::BTreeMap::new();
-        for tenant in self.bodies.kept_tenants().await? {
+        for tenant in self.access.bodies.kept_tenants().await? {
             tenants.entry(tenant).or_insert_with(Vec::new);
         }
-        for (tenant, version) in self.bodies.key_objects().await? {
+        for (tenant, version) in self.access.bodies.key_objects().await? {
             let fails = |why: String| RebuildError::Key { tenant, version, why };
             let object =
-                self.bodies.key_object(tenant, version).await?.ok_or_else(|| fails("it is gone".to_owned()))?;
-            crate::key_ring::open_wrapped(&self.master, tenant, version, &object)
+                self.access.bodies.key_object(tenant, version).await?.ok_or_else(|| fails("it is gone".to_owned()))?;
+            crate::key_ring::open_wrapped(&self.access.master, tenant, version, &object)
                 .map_err(|error| fails(error.to_string()))?;
             let master = WrappedKey::parse(&object).map(|key| key.master_key_id.to_owned()).unwrap_or_default();
             tenants.entry(tenant).or_insert_with(Vec::new).push((version, master, object.to_vec()));
@@ -170,9 +158,9 @@ impl Rebuild {
 
     async fn stage(&self, report: &mut Rebuilt, progress: &mut impl FnMut(&Rebuilt)) -> Result<(), Error> {
         let mut batch = Batch::default();
-        for hour in self.bodies.hours().await? {
-            let segments = self.bodies.segments(&hour).await?;
-            let mut found = std::pin::pin!(inventory::read_all(&self.bodies, &self.keys, segments));
+        for hour in self.access.bodies.hours().await? {
+            let segments = self.access.bodies.segments(&hour).await?;
+            let mut found = std::pin::pin!(inventory::read_all(&self.access.bodies, &self.access.keys, segments));
             while let Some((segment, read)) = found.next().await {
                 report.segments += 1;
                 match read {
@@ -183,12 +171,12 @@ impl Rebuild {
                     Err(error) => return Err(error),
                 }
                 if batch.copies.len() >= BATCH || batch.segments.len() >= BATCH {
-                    rebuild::stage(&self.pool, &std::mem::take(&mut batch)).await?;
+                    rebuild::stage(&self.access.pool, &std::mem::take(&mut batch)).await?;
                     progress(report);
                 }
             }
         }
-        rebuild::stage(&self.pool, &batch).await?;
+        rebuild::stage(&self.access.pool, &batch).await?;
         progress(report);
         Ok(())
     }
@@ -218,14 +206,20 @@ fn whereto(copy: &FoundCopy) -> (String, String) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use bytes::Bytes;
     use mail_types::{Clock as _, Random as _, ReversePath, Secret, SegmentUuid, SystemClock, SystemRandom};
+    use runtime::database::DbRole;
+    use runtime::keys::MasterKeys;
 
     use super::*;
+    use crate::bodies::Bodies;
     use crate::bodies::frame::{FrameHeader, HEADER_LEN, stored};
+    use crate::bodies::keys::Keys;
     use crate::bodies::meta::Meta;
     use crate::bodies::segment::SegmentBuilder;
-    use crate::{Delivery, Mailstore, Parts, Recipient, Recovery, Settings, Target, open_store};
+    use crate::{Delivery, Mailstore, Parts, Recipient, Recovery, Settings, StoreSettings, Target, open_store};
 
     fn master() -> MasterKeys {
         MasterKeys::parse(&Secret::from("k:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")).unwrap()
@@ -318,8 +312,10 @@ mod tests {
 
         let empty = testkit::database().await;
         let owner = empty.pool(DbRole::Owner).await;
-        let random = || Arc::new(SystemRandom);
-        let rebuild = Rebuild::new(owner, Arc::clone(&store), &store_settings, master(), random());
+        let access = |pool| {
+            Access::new(pool, DbRole::Owner, Arc::clone(&store), &store_settings, master(), Arc::new(SystemRandom))
+        };
+        let rebuild = Rebuild::new(access(owner));
         assert_eq!(rebuild.run(|_| {}).await.unwrap().messages, 3);
         let rebuilt: Vec<(uuid::Uuid, uuid::Uuid)> =
             sqlx::query_as(places).fetch_all(&empty.superuser().await).await.unwrap();
@@ -331,7 +327,7 @@ mod tests {
             .execute(&database.superuser().await)
             .await
             .unwrap();
-        let recovery = Recovery::new(database.pool(DbRole::Owner).await, store, &store_settings, master(), random());
+        let recovery = Recovery::new(access(database.pool(DbRole::Owner).await));
         let since = chrono::DateTime::from_timestamp_millis(i64::try_from(one.made_at().unix_ms()).unwrap()).unwrap();
         assert_eq!(recovery.run(since, false, |_| {}).await.unwrap().adopted, 3);
         let adopted: Vec<(uuid::Uuid, uuid::Uuid)> =

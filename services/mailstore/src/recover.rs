@@ -9,23 +9,19 @@
 //! Whatever is done here may be broken off and run again.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt as _;
-use mail_types::{AccountId, Random, SegmentUuid, TenantId};
-use object_store::ObjectStore;
-use runtime::database::{DbRole, Pool};
-use runtime::keys::MasterKeys;
+use mail_types::{AccountId, SegmentUuid, TenantId};
+use runtime::database::Pool;
 
 use crate::bodies::Bodies;
 use crate::bodies::cipher::WrappedKey;
-use crate::bodies::keys::Keys;
 use crate::catalog::recover::{self, Adoption, KnownSegment};
 use crate::catalog::standing::{self, Standing};
 use crate::inventory::{self, FoundCopy, FoundSegment};
 use crate::mark::Mark;
-use crate::{Error, StoreSettings};
+use crate::{Access, Error};
 
 /// How long before the last mark segments are looked at: a clock may be off, a commit may come late.
 const MARGIN: chrono::TimeDelta = chrono::TimeDelta::hours(1);
@@ -81,29 +77,18 @@ pub struct Situation {
 /// Recovers.
 #[derive(Debug)]
 pub struct Recovery {
-    pool: Pool,
-    bodies: Bodies,
-    keys: Keys,
-    master: MasterKeys,
+    access: Access,
 }
 
 impl Recovery {
     /// Over connections that act as the owner.
-    pub fn new(
-        pool: Pool,
-        store: Arc<dyn ObjectStore>,
-        store_settings: &StoreSettings,
-        master: MasterKeys,
-        random: Arc<dyn Random>,
-    ) -> Self {
-        let bodies = Bodies::new(store, store_settings);
-        let keys = Keys::new(pool.clone(), DbRole::Owner, bodies.clone(), master.clone(), random);
-        Self { pool, bodies, keys, master }
+    pub const fn new(access: Access) -> Self {
+        Self { access }
     }
 
     /// What is known.
     pub async fn situation(&self) -> Result<Situation, Error> {
-        let at = standing::standing(&self.pool).await?;
+        let at = standing::standing(&self.access.pool).await?;
         Ok(Situation {
             stopped_why: (!at.may_sweep).then(|| at.stopped_why.unwrap_or_default()),
             since: at.marked_at.map(|at| at - MARGIN),
@@ -118,24 +103,24 @@ impl Recovery {
         despite_unreadable: bool,
         mut progress: impl FnMut(&Recovered),
     ) -> Result<Recovered, Error> {
-        let at = standing::standing(&self.pool).await?;
+        let at = standing::standing(&self.access.pool).await?;
         let mut report = Recovered::default();
         let ms = u128::try_from(since.timestamp_millis()).unwrap_or(0);
         let first =
             SegmentUuid::from_u128(ms << 80).ok_or(Error::Inconsistent { table: "catalog", what: "marked_at" })?;
-        recover::begin(&self.pool, first).await?;
+        recover::begin(&self.access.pool, first).await?;
         self.take_keys(&mut report).await?;
-        let hours = self.bodies.hours().await?;
+        let hours = self.access.bodies.hours().await?;
         let hour = since.format("%Y%m%d%H").to_string();
         let hours: Vec<&String> = hours.iter().filter(|&one| *one >= hour).collect();
         // First what the catalog has: a redelivery is known by it, wherever it lies.
         for hour in &hours {
             let (segments, known) = self.segments(&at, hour).await?;
             let delivered = segments.into_iter().filter(|s| known.get(s).is_some_and(|k| k.is_delivered())).collect();
-            let mut found = std::pin::pin!(inventory::read_all(&self.bodies, &self.keys, delivered));
+            let mut found = std::pin::pin!(inventory::read_all(&self.access.bodies, &self.access.keys, delivered));
             while let Some((_, read)) = found.next().await {
                 match read {
-                    Ok(found) => recover::note(&self.pool, &found.copies).await?,
+                    Ok(found) => recover::note(&self.access.pool, &found.copies).await?,
                     // A damaged segment with rows is for fsck to report.
                     Err(error) if inventory::is_of_the_segment(&error) => {}
                     Err(error) => return Err(error),
@@ -145,9 +130,15 @@ impl Recovery {
         for hour in &hours {
             self.adopt_hour(&at, hour, first, &mut report, &mut progress).await?;
         }
-        recover::end(&self.pool).await?;
+        recover::end(&self.access.pool).await?;
         report.sweeping = report.unreadable_count == 0 || despite_unreadable;
-        begin_incarnation(&self.pool, &self.bodies, report.sweeping, "a recovery could not read everything").await?;
+        begin_incarnation(
+            &self.access.pool,
+            &self.access.bodies,
+            report.sweeping,
+            "a recovery could not read everything",
+        )
+        .await?;
         Ok(report)
     }
 
@@ -157,11 +148,11 @@ impl Recovery {
         at: &Standing,
         hour: &str,
     ) -> Result<(Vec<SegmentUuid>, HashMap<SegmentUuid, KnownSegment>), Error> {
-        let mut segments = self.bodies.segments(hour).await?;
+        let mut segments = self.access.bodies.segments(hour).await?;
         segments.sort_unstable_by_key(|segment| segment.as_u128());
         let mut known = HashMap::new();
         for some in segments.chunks(5_000) {
-            known.extend(recover::known(&self.pool, at, some).await?);
+            known.extend(recover::known(&self.access.pool, at, some).await?);
         }
         Ok((segments, known))
     }
@@ -179,7 +170,7 @@ impl Recovery {
         let lacking = segments.into_iter().filter(|s| known.get(s).is_none_or(|k| k.may_lack_copies()));
         // In the order they were made, so that what is adopted keeps it.
         for some in lacking.collect::<Vec<_>>().chunks(64) {
-            let read = inventory::read_all(&self.bodies, &self.keys, some.to_vec());
+            let read = inventory::read_all(&self.access.bodies, &self.access.keys, some.to_vec());
             let mut read: Vec<_> = read.collect().await;
             read.sort_unstable_by_key(|(segment, _)| segment.as_u128());
             for (segment, found) in read {
@@ -200,7 +191,7 @@ impl Recovery {
             }
             progress(report);
         }
-        recover::advance(&self.pool, last_tenant, last_account).await
+        recover::advance(&self.access.pool, last_tenant, last_account).await
     }
 
     async fn adopt(&self, found: FoundSegment, first: SegmentUuid, report: &mut Recovered) -> Result<(), Error> {
@@ -221,7 +212,7 @@ impl Recovery {
         let mut tries = 0;
         let verdicts = loop {
             tries += 1;
-            match recover::adopt(&self.pool, found.uuid, found.octets, &copies).await {
+            match recover::adopt(&self.access.pool, found.uuid, found.octets, &copies).await {
                 Err(error) if error.is_temporary() && tries < TRIES => {}
                 other => break other?,
             }
@@ -248,15 +239,16 @@ impl Recovery {
     /// Keys that were made after the restored moment are in the bucket only.
     async fn take_keys(&self, report: &mut Recovered) -> Result<(), Error> {
         let mut tenant_keys: Option<(TenantId, Option<Vec<u32>>)> = None;
-        for (tenant, version) in self.bodies.key_objects().await? {
+        for (tenant, version) in self.access.bodies.key_objects().await? {
             let has = match &tenant_keys {
                 Some((of, has)) if *of == tenant => has.clone(),
-                _ => recover::keys_of(&self.pool, tenant).await?,
+                _ => recover::keys_of(&self.access.pool, tenant).await?,
             };
             tenant_keys = Some((tenant, has.clone()));
             let Some(has) = has else {
                 if report.lost_tenants.last().is_none_or(|(last, _)| *last != tenant) {
-                    let slug = self.bodies.kept_slug(tenant).await?.unwrap_or_else(|| format!("tenant-{tenant}"));
+                    let slug =
+                        self.access.bodies.kept_slug(tenant).await?.unwrap_or_else(|| format!("tenant-{tenant}"));
                     report.lost_tenants.push((tenant, slug));
                 }
                 continue;
@@ -264,10 +256,10 @@ impl Recovery {
             if has.contains(&version) {
                 continue;
             }
-            let Some(object) = self.bodies.key_object(tenant, version).await? else { continue };
-            crate::key_ring::open_wrapped(&self.master, tenant, version, &object)?;
+            let Some(object) = self.access.bodies.key_object(tenant, version).await? else { continue };
+            crate::key_ring::open_wrapped(&self.access.master, tenant, version, &object)?;
             let master = WrappedKey::parse(&object).map(|key| key.master_key_id.to_owned()).unwrap_or_default();
-            recover::add_key(&self.pool, tenant, version, &master, &object).await?;
+            recover::add_key(&self.access.pool, tenant, version, &master, &object).await?;
             report.keys += 1;
         }
         Ok(())

@@ -1,11 +1,10 @@
 //! `restante fsck`.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use mail_types::{Clock as _, SystemClock, SystemRandom};
+use mail_types::{Clock as _, SystemClock};
 use mailstore::{Check, CheckSettings, Checked, Rebuild, Rebuilt};
 use runtime::database::DbRole;
 use serde_json::json;
@@ -39,8 +38,7 @@ pub(crate) async fn run(arguments: &FsckArguments) -> ExitCode {
 async fn check(arguments: &FsckArguments) -> anyhow::Result<bool> {
     let role = if arguments.repair { DbRole::Owner } else { DbRole::Worker };
     let tool = Tool::open(arguments.tool.config.as_deref(), role).await?;
-    let (store, store_settings) = tool.store()?;
-    let check = Check::new(tool.pool.clone(), role, store, store_settings, tool.keys.clone(), Arc::new(SystemRandom));
+    let check = Check::new(tool.access(role)?);
     let tenant = match &arguments.tenant {
         Some(slug) => Some(check.tenant(slug).await?.with_context(|| format!("there is no tenant {slug}"))?),
         None => None,
@@ -145,8 +143,7 @@ An unfinished rebuild is begun again: whatever is in the database now is discard
 /// True: everything could be read.
 async fn rebuild(arguments: &FsckArguments) -> anyhow::Result<bool> {
     let tool = Tool::open(arguments.tool.config.as_deref(), DbRole::Owner).await?;
-    let (store, store_settings) = tool.store()?;
-    let rebuild = Rebuild::new(tool.pool.clone(), store, store_settings, tool.keys.clone(), Arc::new(SystemRandom));
+    let rebuild = Rebuild::new(tool.access(DbRole::Owner)?);
     rebuild.check().await?;
     tool::confirm(REBUILD, arguments.yes)?;
     let begin = SystemClock.monotonic();

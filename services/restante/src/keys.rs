@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use mail_types::SystemRandom;
@@ -37,8 +36,7 @@ pub(crate) async fn run(command: &KeysCommand) -> anyhow::Result<()> {
 
 async fn open(config: Option<&Path>) -> anyhow::Result<(Tool, KeyRing)> {
     let tool = Tool::open(config, DbRole::Owner).await?;
-    let (store, settings) = tool.store()?;
-    let ring = KeyRing::new(tool.pool.clone(), store, settings, tool.keys.clone(), Arc::new(SystemRandom));
+    let ring = KeyRing::new(tool.access(DbRole::Owner)?);
     Ok((tool, ring))
 }
 

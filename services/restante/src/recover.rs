@@ -1,9 +1,6 @@
 //! `restante recover`.
 
-use std::sync::Arc;
-
 use anyhow::{Context as _, bail};
-use mail_types::SystemRandom;
 use mailstore::Recovery;
 use runtime::database::DbRole;
 use serde_json::json;
@@ -16,8 +13,7 @@ use crate::{
 /// Runs the command.
 pub(crate) async fn run(arguments: &RecoverArguments) -> anyhow::Result<()> {
     let tool = Tool::open(arguments.tool.config.as_deref(), DbRole::Owner).await?;
-    let (store, store_settings) = tool.store()?;
-    let recovery = Recovery::new(tool.pool.clone(), store, store_settings, tool.keys.clone(), Arc::new(SystemRandom));
+    let recovery = Recovery::new(tool.access(DbRole::Owner)?);
     let situation = recovery.situation().await?;
     let since = match &arguments.since {
         Some(text) => {

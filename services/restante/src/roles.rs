@@ -118,14 +118,14 @@ impl Process {
             };
             if role == Role::Worker {
                 let (sweep, compact) = (self.config.worker.sweep.clone(), self.config.worker.compact.clone());
-                let check = mailstore::Check::new(
+                let check = mailstore::Check::new(mailstore::Access::new(
                     pool.clone(),
                     DbRole::Worker,
                     Arc::clone(&store),
                     &self.config.object_store,
                     self.environment.keys.clone(),
                     Arc::clone(&self.random),
-                );
+                ));
                 let housekeeper = directory::Housekeeper::new(pool.clone(), &self.config.directory);
                 let sweeper = mailstore::Sweeper::new(pool, Arc::clone(&store), &self.config.object_store, sweep);
                 let compactor = mailstore::Compactor::new(&parts, compact);

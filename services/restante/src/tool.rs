@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use directory::Caller;
 use mail_types::{Random as _, SystemRandom};
-use mailstore::StoreSettings;
+use mailstore::{Access, StoreSettings};
 use runtime::{
     database::{self, DbRole, Pool, PoolSettings},
     keys::MasterKeys,
@@ -38,6 +38,12 @@ impl Tool {
             .await
             .with_context(|| format!("as {}", role.database_role()))?;
         Ok(Self { pool, config, keys, address })
+    }
+
+    /// The whole catalog and its bucket, for what acts as `role`.
+    pub(crate) fn access(&self, role: DbRole) -> anyhow::Result<Access> {
+        let (store, settings) = self.store()?;
+        Ok(Access::new(self.pool.clone(), role, store, settings, self.keys.clone(), Arc::new(SystemRandom)))
     }
 
     /// The store, and how patiently it is asked.

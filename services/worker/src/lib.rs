@@ -288,14 +288,14 @@ mod tests {
         let pool = database.pool(DbRole::Worker).await;
         let sweeper = Sweeper::new(pool.clone(), Arc::clone(&store), &settings, SweepSettings::default());
         let master = MasterKeys::parse(&Secret::from("test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")).unwrap();
-        let check = Check::new(
+        let check = Check::new(mailstore::Access::new(
             pool.clone(),
             DbRole::Worker,
             Arc::clone(&store),
             &settings,
             master.clone(),
             Arc::new(SystemRandom),
-        );
+        ));
         let parts = Parts {
             pool,
             role: DbRole::Worker,

@@ -36,7 +36,6 @@ pub(super) async fn list(
         since: params.parsed("since", moment)?,
         until: params.parsed("until", moment)?,
     };
-    params.finish()?;
     let activity = state.directory.activity(&caller, &address(&path)?, filter, &request).await?;
     Ok(page(activity.map(ActivityBody::from)).into_response())
 }

@@ -148,10 +148,11 @@ pub(super) async fn restore(
 ) -> Result<Response, Problem> {
     let (directory, by, name, tenant) =
         (state.directory.clone(), caller.clone(), domain_name(&name)?, params.tenant()?);
+    let ours = state.clone();
     once(&state, &caller, repeatable, async move {
         let domain = directory.restore_domain(&by, &name, tenant.as_ref()).await?;
         let version = domain.version;
-        Ok(Done::ok(shown(&state, domain))?.version(version))
+        Ok(Done::ok(shown(&ours, domain))?.version(version))
     })
     .await
 }

@@ -30,7 +30,6 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let request = params.page()?;
     let (tenant, domain, account) = (params.tenant()?, params.domain()?, params.parsed("account", Address::parse)?);
-    params.finish()?;
     let filter = LiveSessionFilter { tenant, domain, account };
     let sessions = state.directory.live_sessions(&caller, &filter, &request).await?;
     Ok(page(sessions.map(LiveSessionBody::from)).into_response())
@@ -46,7 +45,6 @@ pub(super) async fn list_of_account(
     mut params: Params,
 ) -> Result<Response, Problem> {
     let request = params.page()?;
-    params.finish()?;
     let filter = LiveSessionFilter { account: Some(address(&path)?), ..LiveSessionFilter::default() };
     let sessions = state.directory.live_sessions(&caller, &filter, &request).await?;
     Ok(page(sessions.map(LiveSessionBody::from)).into_response())

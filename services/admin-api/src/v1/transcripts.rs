@@ -48,7 +48,6 @@ pub(super) async fn list(
     mut params: Params,
 ) -> Result<Json<TranscriptList>, Problem> {
     let request = params.page()?;
-    params.finish()?;
     let (until, page) = state.directory.transcripts(&caller, &address(&path)?, &request).await?;
     let items = page.items.into_iter().map(TranscriptBody::from).collect();
     Ok(Json(TranscriptList { until, items, next_cursor: page.next_cursor }))

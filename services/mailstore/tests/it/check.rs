@@ -3,11 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mail_types::{Secret, SystemRandom};
-use mailstore::{Check, CheckSettings, Checked, FindingKind, StoreSettings};
+use mailstore::{Check, CheckSettings, Checked, FindingKind};
 use object_store::{ObjectStore as _, ObjectStoreExt as _, path::Path};
 use runtime::database::DbRole;
-use runtime::keys::MasterKeys;
 
 use crate::expunge::{AT_ONCE, session};
 use crate::world::{MASTER_KEY, World, expunge};
@@ -18,9 +16,7 @@ async fn check(world: &World, role: DbRole, settings: CheckSettings) -> Checked 
 }
 
 async fn checker(world: &World, role: DbRole) -> Check {
-    let keys = MasterKeys::parse(&Secret::from(MASTER_KEY)).unwrap();
-    let store = Arc::new(world.store.clone());
-    Check::new(world.database.pool(role).await, role, store, &StoreSettings::default(), keys, Arc::new(SystemRandom))
+    Check::new(world.access(role, MASTER_KEY).await)
 }
 
 fn deep() -> CheckSettings {

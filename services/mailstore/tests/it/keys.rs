@@ -1,10 +1,6 @@
-use std::sync::Arc;
-
-use mail_types::{Secret, SystemRandom};
-use mailstore::{DeliveryVerdict, EraseRefused, Error, KeyRing, KeyState, Part, StoreSettings};
+use mailstore::{DeliveryVerdict, EraseRefused, Error, KeyRing, KeyState, Part};
 use object_store::{ObjectStoreExt as _, path::Path};
 use runtime::database::DbRole;
-use runtime::keys::MasterKeys;
 use testkit::{Fault, Operation};
 
 use crate::world::{MASTER_KEY, World, is_stored};
@@ -12,13 +8,7 @@ use crate::world::{MASTER_KEY, World, is_stored};
 const NEW: &str = "new:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 
 async fn ring(world: &World, master: &str) -> KeyRing {
-    KeyRing::new(
-        world.database.pool(DbRole::Owner).await,
-        Arc::new(world.store.clone()),
-        &StoreSettings::default(),
-        MasterKeys::parse(&Secret::from(master)).unwrap(),
-        Arc::new(SystemRandom),
-    )
+    KeyRing::new(world.access(DbRole::Owner, master).await)
 }
 
 #[tokio::test]

@@ -2,36 +2,26 @@
 
 use std::sync::Arc;
 
-use mail_types::{Secret, SystemRandom};
 use mailstore::{Following, Marker, Rebuild, Rebuilt, Recovered, Recovery, StoreSettings};
 use object_store::{ObjectStoreExt as _, path::Path};
 use runtime::database::DbRole;
-use runtime::keys::MasterKeys;
 use testkit::{Fault, Operation};
 
 use crate::expunge::{AT_ONCE, session};
 use crate::world::{MASTER_KEY, World, expunge, is_stored};
-
-fn keys() -> MasterKeys {
-    MasterKeys::parse(&Secret::from(MASTER_KEY)).unwrap()
-}
 
 async fn marker(world: &World) -> Marker {
     Marker::new(world.database.pool(DbRole::Worker).await, Arc::new(world.store.clone()), &StoreSettings::default())
 }
 
 async fn recover(world: &World) -> Recovered {
-    let owner = world.database.pool(DbRole::Owner).await;
-    let store = Arc::new(world.store.clone());
-    let recovery = Recovery::new(owner, store, &StoreSettings::default(), keys(), Arc::new(SystemRandom));
+    let recovery = Recovery::new(world.access(DbRole::Owner, MASTER_KEY).await);
     let since = recovery.situation().await.unwrap().since.unwrap();
     recovery.run(since, false, |_| {}).await.unwrap()
 }
 
 async fn rebuild(world: &World) -> Result<Rebuilt, mailstore::RebuildError> {
-    let owner = world.database.pool(DbRole::Owner).await;
-    let store = Arc::new(world.store.clone());
-    Rebuild::new(owner, store, &StoreSettings::default(), keys(), Arc::new(SystemRandom)).run(|_| {}).await
+    Rebuild::new(world.access(DbRole::Owner, MASTER_KEY).await).run(|_| {}).await
 }
 
 async fn unique_ids(world: &World, target: mailstore::Target) -> Vec<String> {
@@ -102,13 +92,7 @@ async fn what_was_lost_with_its_account_is_not_given_to_another() {
     let marks = marker(&world).await;
     let bob = world.account("a", None).await;
     world.deliver(b"both", &[("alice@a.test", &[alice]), ("bob@a.test", &[bob])]).await;
-    let keys = mailstore::KeyRing::new(
-        world.database.pool(DbRole::Owner).await,
-        Arc::new(world.store.clone()),
-        &StoreSettings::default(),
-        keys(),
-        Arc::new(SystemRandom),
-    );
+    let keys = mailstore::KeyRing::new(world.access(DbRole::Owner, MASTER_KEY).await);
     assert_eq!(keys.rotate_data(None).await.unwrap(), 1);
     let lmtp = world.reopen(DbRole::Lmtp, MASTER_KEY).await;
     crate::world::deliver(&lmtp, b"under the new key", &[("alice@a.test", &[alice])]).await;
@@ -121,9 +105,7 @@ async fn what_was_lost_with_its_account_is_not_given_to_another() {
     assert!(matches!(marker(&world).await.check().await.unwrap(), Following::No { .. }));
     // Broken off in the middle, it is run again.
     world.store.nth(Operation::Put, 1, Fault::Fail);
-    let owner = world.database.pool(DbRole::Owner).await;
-    let store = Arc::new(world.store.clone());
-    let recovery = Recovery::new(owner, store, &StoreSettings::default(), self::keys(), Arc::new(SystemRandom));
+    let recovery = Recovery::new(world.access(DbRole::Owner, MASTER_KEY).await);
     let since = recovery.situation().await.unwrap().since.unwrap();
     recovery.run(since, false, |_| {}).await.unwrap_err();
     let report = recover(&world).await;

@@ -6,8 +6,8 @@ use mail_types::{
     AccountId, Clock, History, MaildropState, Octets, ReversePath, Secret, SystemClock, SystemRandom, TenantId,
 };
 use mailstore::{
-    CompactSettings, Compactor, Delivery, DeliveryVerdict, FrameCache, Mailstore, Part, Parts, Recipient, Selection,
-    SessionReader, Settings, Snapshot, StoreSettings, SweepSettings, Sweeper, Target, Update,
+    Access, CompactSettings, Compactor, Delivery, DeliveryVerdict, FrameCache, Mailstore, Part, Parts, Recipient,
+    Selection, SessionReader, Settings, Snapshot, StoreSettings, SweepSettings, Sweeper, Target, Update,
 };
 use object_store::ObjectStore;
 use runtime::database::{DbRole, Pool};
@@ -265,6 +265,19 @@ impl World {
             random: Arc::new(SystemRandom),
         };
         Compactor::new(&parts, settings)
+    }
+
+    /// The whole catalog and bucket, over connections of a role and with these master keys.
+    pub(crate) async fn access(&self, role: DbRole, master: &str) -> Access {
+        let (store, master) = (Arc::new(self.store.clone()), MasterKeys::parse(&Secret::from(master)).unwrap());
+        Access::new(
+            self.database.pool(role).await,
+            role,
+            store,
+            &StoreSettings::default(),
+            master,
+            Arc::new(SystemRandom),
+        )
     }
 
     pub(crate) async fn count(&self, sql: &'static str) -> i64 {
