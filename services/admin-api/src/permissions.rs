@@ -10,7 +10,6 @@ pub(crate) enum Needs {
     /// Nothing: the request proves itself, or there is nothing to protect.
     Nobody,
     /// Any proved caller: it concerns itself only.
-    #[expect(dead_code, reason = "what concerns oneself comes with the sign-in of people")]
     Anybody,
     /// A caller whose role and scopes have the permission.
     A(Permission),

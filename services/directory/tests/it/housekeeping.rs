@@ -10,7 +10,7 @@ async fn old_claims_are_forgotten_and_nothing_else() {
     let world = World::new().await;
     let acme = world.tenant("acme").await;
     let own = of(acme.id);
-    let claim = |name: &str| NewDomain { name: domain(name), tenant: None, policy: Policy::default() };
+    let claim = |name: &str| NewDomain { name: domain(name), tenant: None, policy: Policy::default(), quota: directory::Quota::default() };
     for name in ["new.test", "old.test", "used.test"] {
         world.admin.create_domain(&own, claim(name)).await.unwrap();
     }
@@ -25,7 +25,7 @@ async fn old_claims_are_forgotten_and_nothing_else() {
     assert_eq!(keeper(9).expire_claims().await.unwrap(), 0);
     assert_eq!(keeper(u32::MAX).expire_claims().await.unwrap(), 0);
     assert_eq!(keeper(7).expire_claims().await.unwrap(), 1);
-    let left = world.admin.domains(&own, None, &PageRequest::default()).await.unwrap();
+    let left = world.admin.domains(&own, &directory::DomainFilter::default(), &PageRequest::default()).await.unwrap();
     let names: Vec<_> = left.items.iter().map(|domain| domain.name.as_str()).collect();
     assert_eq!(names, ["acme.test", "new.test", "used.test"]);
     let told: (String, String) = sqlx::query_as(
