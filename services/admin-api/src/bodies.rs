@@ -2,6 +2,7 @@
 //! the OpenAPI document says of them, and what a client in Rust may send.
 
 mod identity;
+mod oidc;
 mod policy;
 mod requests;
 mod resources;
@@ -14,6 +15,7 @@ pub use identity::{
     AdminBody, AdminNew, AdminPasswordSet, AdminPatch, JwkBody, JwksBody, MeBody, OwnPassword, OwnPasswordSet, RecoveryCodes, RefreshNew,
     SignInMethodWord, SignInNew, SignInSessionBody, SignOut, SignedOut, TokensBody, TotpConfirm, TotpOffered,
 };
+pub use oidc::{OidcIssuerBody, OidcIssuerSet, RequiredClaimBody, RoleClaimBody, SignInCode};
 pub use policy::{
     AccountPolicy, AccountSessions, AddressClaimWord, DeleWord, DevicePolicy, DomainPolicy, ExpireWord, OauthPolicy,
     OverQuotaWord, TenantPolicy, TenantSessions, Utf8Word, ViewWord,

@@ -13,6 +13,7 @@ mod config;
 mod extract;
 mod fields;
 mod guard;
+mod issuers;
 mod observe;
 mod once;
 mod openapi;
@@ -35,6 +36,7 @@ use utoipa_swagger_ui::SwaggerUi;
 use crate::guard::Guard;
 
 pub use config::Config;
+pub use issuers::Issuers;
 pub use openapi::document as openapi;
 pub use server::serve;
 

@@ -9,6 +9,7 @@ mod domains;
 mod expunged;
 mod me;
 mod messages;
+pub(crate) mod oidc;
 mod passwords;
 mod sessions;
 mod sign_in;
@@ -61,4 +62,9 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(me::remove_totp))
         .routes(routes!(me::new_recovery_codes))
         .routes(routes!(admins::reset_totp))
+        .routes(routes!(oidc::get, oidc::set, oidc::remove))
+        .routes(routes!(oidc::get_platforms, oidc::set_platforms, oidc::remove_platforms))
+        .routes(routes!(oidc::begin))
+        .routes(routes!(oidc::callback))
+        .routes(routes!(oidc::exchange))
 }

@@ -16,6 +16,7 @@ use crate::{
 
 mod access_token;
 mod me;
+mod oidc;
 mod refresh_token;
 mod session;
 mod sign_in;
@@ -23,6 +24,10 @@ mod signing_keys;
 mod totp;
 
 pub use me::Me;
+pub(crate) use oidc::OidcClient;
+pub use oidc::{
+    IssuerHttp, NewOidcIssuer, OidcAnswer, OidcIssuer, OidcOutcome, OidcRequest, OidcRules, RequiredClaim, RoleClaim,
+};
 pub use session::{RefreshOutcome, SignInMethod, SignInSession};
 pub use sign_in::{SignIn, SignInFrom, SignInOutcome, SignInSettings, Tokens};
 pub use signing_keys::{Jwks, rotate_signing_key};

@@ -52,7 +52,8 @@ use sqlx::PgPool;
 
 pub use account::{Account, AccountChange, AccountQuota, AccountStatus, NewAccount};
 pub use admin::{
-    Admin, AdminChange, AdminName, AdminStatus, Jwks, Me, NewAdmin, RefreshOutcome, SignIn, SignInFrom, SignInMethod,
+    Admin, AdminChange, AdminName, AdminStatus, IssuerHttp, Jwks, Me, NewAdmin, NewOidcIssuer, OidcAnswer, OidcIssuer,
+    OidcOutcome, OidcRequest, OidcRules, RefreshOutcome, RequiredClaim, RoleClaim, SignIn, SignInFrom, SignInMethod,
     SignInOutcome, SignInSession, SignInSettings, Tokens, TotpOffer, rotate_signing_key,
 };
 pub use alias::{Alias, AliasAddress, NewAlias};
@@ -142,6 +143,7 @@ pub struct Directory {
     key_sets: Option<Arc<login::KeySets>>,
     sign_in: Arc<SignInSettings>,
     signing: Arc<admin::SigningKeys>,
+    oidc: Option<Arc<admin::OidcClient>>,
 }
 
 impl Directory {
@@ -163,13 +165,20 @@ impl Directory {
             hashes: hash_pool::HashPool::new(bounds, Arc::clone(&clock)),
             patience: Duration::from_millis(settings.argon2_wait_ms),
         };
-        Self { pool, keys, clock, random, logins: Arc::new(logins), key_sets: None, sign_in, signing: Arc::default() }
+        Self { pool, keys, clock, random, logins: Arc::new(logins), key_sets: None, sign_in, signing: Arc::default(), oidc: None }
     }
 
     /// With a way to the keys of issuers; without it, no token can be checked.
     #[must_use]
     pub fn with_issuers(mut self, fetch: Arc<dyn JwksFetch>) -> Self {
         self.key_sets = Some(Arc::new(login::KeySets::new(fetch, Arc::clone(&self.clock))));
+        self
+    }
+
+    /// With a way to issuers that sign administrators in; without it, none does.
+    #[must_use]
+    pub fn with_oidc(mut self, http: Arc<dyn IssuerHttp>) -> Self {
+        self.oidc = Some(Arc::new(admin::OidcClient::new(http, Arc::clone(&self.clock))));
         self
     }
 

@@ -18,17 +18,21 @@ use std::{
 };
 
 use hickory_resolver::net::NetError;
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::{BodyExt as _, Full};
 use hyper::{
     Request, StatusCode,
     body::{Bytes, Incoming},
     client::conn::http1,
-    header::{HOST, USER_AGENT},
+    header::{AUTHORIZATION, CONTENT_TYPE, HOST, USER_AGENT},
 };
 use hyper_util::rt::TokioIo;
 use ipnet::IpNet;
 use prometheus::{IntCounterVec, register_int_counter_vec};
-use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, pki_types::ServerName};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+};
 use serde::Deserialize;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -159,6 +163,13 @@ impl Egress {
         Self::with_roots(settings, dns, roots)
     }
 
+    /// Trusting none but the authorities in `pem`: for tests with a server of their own.
+    pub fn trusting(settings: &Settings, dns: &DnsSettings, pem: &[u8]) -> Result<Self, SetupError> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(CertificateDer::pem_slice_iter(pem).filter_map(Result::ok));
+        Self::with_roots(settings, dns, roots)
+    }
+
     fn with_roots(settings: &Settings, dns: &DnsSettings, roots: RootCertStore) -> Result<Self, SetupError> {
         let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()?
@@ -173,15 +184,36 @@ impl Egress {
 
     /// The document at an https URL.
     pub async fn get(&self, url: &str, bounds: Bounds) -> Result<Vec<u8>, Error> {
-        let fetched = tokio::time::timeout(bounds.time, self.0.fetch(url, bounds.octets)).await;
+        self.fetch(url, Ask::Document, bounds).await
+    }
+
+    /// What is answered to a form that is sent to an https URL, with an `Authorization` header if there is one.
+    pub async fn post_form(
+        &self,
+        url: &str,
+        authorization: Option<&str>,
+        form: &str,
+        bounds: Bounds,
+    ) -> Result<Vec<u8>, Error> {
+        self.fetch(url, Ask::Form { authorization, form }, bounds).await
+    }
+
+    async fn fetch(&self, url: &str, ask: Ask<'_>, bounds: Bounds) -> Result<Vec<u8>, Error> {
+        let fetched = tokio::time::timeout(bounds.time, self.0.fetch(url, ask, bounds.octets)).await;
         let fetched = fetched.unwrap_or(Err(Error::TimedOut(bounds.time)));
         REQUESTS.with_label_values(&[fetched.as_ref().map_or_else(Error::kind, |_| "ok")]).inc();
         fetched
     }
 }
 
+/// What is asked of a URL.
+enum Ask<'a> {
+    Document,
+    Form { authorization: Option<&'a str>, form: &'a str },
+}
+
 impl Inner {
-    async fn fetch(&self, url: &str, max_octets: usize) -> Result<Vec<u8>, Error> {
+    async fn fetch(&self, url: &str, ask: Ask<'_>, max_octets: usize) -> Result<Vec<u8>, Error> {
         let url = Url::parse(url).map_err(|_| Error::Url)?;
         let has_user = !url.username().is_empty() || url.password().is_some();
         let (Some(host), "https", false) = (url.host(), url.scheme(), has_user) else { return Err(Error::Url) };
@@ -191,11 +223,17 @@ impl Inner {
         let (mut requests, connection) =
             http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await.map_err(Error::Http)?;
         let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
-        let request = Request::get(&url[Position::BeforePath..Position::AfterQuery])
-            .header(HOST, &url[Position::BeforeHost..Position::AfterPort])
-            .header(USER_AGENT, "Restante")
-            .body(Empty::<Bytes>::new())
-            .map_err(|_| Error::Url)?;
+        let path = &url[Position::BeforePath..Position::AfterQuery];
+        let (mut request, body) = match ask {
+            Ask::Document => (Request::get(path), Bytes::new()),
+            Ask::Form { authorization, form } => {
+                let request = Request::post(path).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+                let request = authorization.into_iter().fold(request, |request, value| request.header(AUTHORIZATION, value));
+                (request, Bytes::copy_from_slice(form.as_bytes()))
+            }
+        };
+        request = request.header(HOST, &url[Position::BeforeHost..Position::AfterPort]).header(USER_AGENT, "Restante");
+        let request = request.body(Full::new(body)).map_err(|_| Error::Url)?;
         let response = requests.send_request(request).await.map_err(Error::Http)?;
         match response.status() {
             StatusCode::OK => read(response.into_body(), max_octets).await,

@@ -155,7 +155,7 @@ impl Process {
                 _ => {
                     administration =
                         Some(Administration { pool, directory: directory.clone(), mailstore: mailstore.clone() });
-                    self.admin(&mut listeners, directory, mailstore, &mut serve_later);
+                    self.admin(&mut listeners, directory, mailstore, &mut serve_later)?;
                 }
             }
         }
@@ -238,7 +238,15 @@ impl Process {
         Ok(())
     }
 
-    fn admin(&self, listeners: &mut Listeners, directory: Directory, mailstore: Mailstore, serve: &mut Vec<Serve>) {
+    fn admin(
+        &self,
+        listeners: &mut Listeners,
+        directory: Directory,
+        mailstore: Mailstore,
+        serve: &mut Vec<Serve>,
+    ) -> anyhow::Result<()> {
+        let egress = Egress::new(&self.config.egress, &self.config.dns).context("egress")?;
+        let directory = directory.with_oidc(Arc::new(admin_api::Issuers::new(egress)));
         let state = admin_api::AppState {
             directory,
             mailstore,
@@ -249,6 +257,7 @@ impl Process {
         };
         let (listeners, shutdown) = (std::mem::take(&mut listeners.admin), self.shutdown.clone());
         serve.push(Box::pin(async move { admin_api::serve(listeners, state, shutdown).await.context("admin") }));
+        Ok(())
     }
 
     fn worker(&self, hands: worker::Hands, serve: &mut Vec<Serve>) {

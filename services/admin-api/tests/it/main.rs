@@ -13,6 +13,7 @@ mod identity;
 mod isolation;
 mod lifecycle;
 mod messages;
+mod oidc;
 mod refusals;
 mod server;
 mod support;

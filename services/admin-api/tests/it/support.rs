@@ -77,6 +77,15 @@ impl World {
     }
 
     pub(crate) async fn with(config: Config) -> Self {
+        Self::made(config, None).await
+    }
+
+    /// With a way to issuers.
+    pub(crate) async fn asking(config: Config, issuers: Arc<dyn directory::IssuerHttp>) -> Self {
+        Self::made(config, Some(issuers)).await
+    }
+
+    async fn made(config: Config, issuers: Option<Arc<dyn directory::IssuerHttp>>) -> Self {
         let database = testkit::database().await;
         let pool = database.pool(DbRole::Admin).await;
         let token = new_api_token(&SystemRandom);
@@ -85,6 +94,7 @@ impl World {
         let keys = master_keys();
         let directory =
             Directory::new(pool.clone(), keys, clock.clone(), random.clone(), directory::Settings::default());
+        let directory = issuers.into_iter().fold(directory, Directory::with_oidc);
         let mailstore = mailstore(pool.clone(), DbRole::Admin).await;
         let state =
             AppState { directory, mailstore, config: Arc::new(config), host: "mail.test".into(), clock, random };
