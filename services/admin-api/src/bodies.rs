@@ -21,7 +21,7 @@ pub use policy::{
     OverQuotaWord, TenantPolicy, TenantSessions, Utf8Word, ViewWord,
 };
 pub use requests::{
-    AccountNew, AccountPatch, AliasNew, AliasPatch, ApiKeyNew, AppPasswordNew, DomainNew, DomainPatch, DomainVerify,
+    AccountNew, AccountPatch, AliasNew, AliasPatch, ApiKeyNew, ApiKeyPatch, AppPasswordNew, DomainNew, DomainPatch, DomainVerify,
     PasswordSet, TenantNew, TenantPatch,
 };
 pub use resources::{

@@ -70,6 +70,7 @@ pub(crate) const OPERATIONS: &[(Method, &str, Needs)] = &[
     (POST, "/v1/api-keys", A(P::ApiKeysWrite)),
     (GET, "/v1/api-keys", A(P::ApiKeysRead)),
     (GET, "/v1/api-keys/{id}", A(P::ApiKeysRead)),
+    (PATCH, "/v1/api-keys/{id}", A(P::ApiKeysWrite)),
     (DELETE, "/v1/api-keys/{id}", A(P::ApiKeysWrite)),
     (POST, "/v1/admins", A(P::AdminsWrite)),
     (GET, "/v1/admins", A(P::AdminsRead)),

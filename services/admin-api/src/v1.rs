@@ -46,7 +46,7 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(aliases::create, aliases::list))
         .routes(routes!(aliases::get, aliases::change, aliases::delete))
         .routes(routes!(api_keys::create, api_keys::list))
-        .routes(routes!(api_keys::get, api_keys::revoke))
+        .routes(routes!(api_keys::get, api_keys::change, api_keys::revoke))
         .routes(routes!(admins::create, admins::list))
         .routes(routes!(admins::get, admins::change, admins::delete))
         .routes(routes!(admins::set_password))

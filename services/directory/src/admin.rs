@@ -414,8 +414,8 @@ pub(super) async fn find_locked(
     Ok(admin)
 }
 
-/// Whose a new administrator is: the tenant that is named, the caller's own, or for roles that the platform has too, the platform's.
-async fn owner(
+/// Whose a new administrator or key is: the tenant that is named, the caller's own, or for roles that the platform has too, the platform's.
+pub(crate) async fn owner(
     tx: &mut PgConnection,
     caller: &Caller,
     role: Role,

@@ -15,6 +15,7 @@ mod admin;
 mod alias;
 mod api_key;
 mod audit;
+mod authenticate;
 mod caller;
 mod credential;
 mod domain;
@@ -57,7 +58,7 @@ pub use admin::{
     SignInOutcome, SignInSession, SignInSettings, Tokens, TotpOffer, rotate_signing_key,
 };
 pub use alias::{Alias, AliasAddress, NewAlias};
-pub use api_key::{ApiKey, IssuedApiKey, NewApiKey, bootstrap_admin_token, new_api_token};
+pub use api_key::{ApiKey, ApiKeyChange, IssuedApiKey, NewApiKey, bootstrap_admin_token, new_api_token};
 pub use audit::Effect;
 pub use caller::{Caller, Principal, Reach, SignedIn};
 pub use credential::{AppPassword, IssuedAppPassword, NewAppPassword, Scope};
@@ -144,6 +145,7 @@ pub struct Directory {
     sign_in: Arc<SignInSettings>,
     signing: Arc<admin::SigningKeys>,
     oidc: Option<Arc<admin::OidcClient>>,
+    noted: Arc<authenticate::NotedKeys>,
 }
 
 impl Directory {
@@ -165,7 +167,7 @@ impl Directory {
             hashes: hash_pool::HashPool::new(bounds, Arc::clone(&clock)),
             patience: Duration::from_millis(settings.argon2_wait_ms),
         };
-        Self { pool, keys, clock, random, logins: Arc::new(logins), key_sets: None, sign_in, signing: Arc::default(), oidc: None }
+        Self { pool, keys, clock, random, logins: Arc::new(logins), key_sets: None, sign_in, signing: Arc::default(), oidc: None, noted: Arc::default() }
     }
 
     /// With a way to the keys of issuers; without it, no token can be checked.
