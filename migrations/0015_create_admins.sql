@@ -70,6 +70,7 @@ CREATE TABLE oidc_issuers (               -- whom a tenant, or the platform, let
   issuer        text COLLATE "C" NOT NULL,
   client_id     text NOT NULL,
   client_secret bytea,                              -- sealed; NULL: a public client
+  has_client_secret boolean NOT NULL GENERATED ALWAYS AS (client_secret IS NOT NULL) STORED,
   rules         jsonb NOT NULL,                     -- who may sign in as what; checked by code
   row_version   bigint NOT NULL DEFAULT 1,
   created_at    timestamptz NOT NULL DEFAULT now(),
@@ -114,7 +115,7 @@ GRANT SELECT (admin_id, tenant_id, name, display_name, role, domains, status, au
 GRANT SELECT (tenant_id, admin_id), INSERT, DELETE ON admin_recovery_codes TO restante_admin, restante_platform;
 GRANT SELECT, INSERT, DELETE ON admin_identities TO restante_admin, restante_platform;
 GRANT SELECT, UPDATE (ended_at) ON admin_sessions TO restante_admin, restante_platform;
-GRANT SELECT (tenant_id, issuer, client_id, rules, row_version, created_at),
+GRANT SELECT (tenant_id, issuer, client_id, has_client_secret, rules, row_version, created_at),
       INSERT (tenant_id, issuer, client_id, client_secret, rules), UPDATE (issuer, client_id, client_secret, rules, row_version), DELETE
       ON oidc_issuers TO restante_admin, restante_platform;
 GRANT INSERT ON oidc_codes TO restante_admin, restante_platform;
@@ -241,14 +242,16 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = restante, pg_catalog AS $
     FROM oidc_issuers o LEFT JOIN tenants t ON t.tenant_id = o.tenant_id
    WHERE t.slug IS NOT DISTINCT FROM p_slug AND t.status IS DISTINCT FROM 3
 $$;
--- Spends the code of an answered sign-in; no row: there is no such, it is too old, or it was spent.
-CREATE FUNCTION admin_oidc_code_1(p_hash bytea) RETURNS TABLE (admin_id bigint)
+-- Spends the code of an answered sign-in, shown by the browser that asked for it; no row: there is no such, it is too old, or it was spent.
+CREATE FUNCTION admin_oidc_code_1(p_hash bytea, p_state bytea) RETURNS TABLE (name text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = restante, pg_catalog SET lock_timeout = '2s' AS $$
 #variable_conflict use_column
 BEGIN
   DELETE FROM oidc_codes c WHERE c.forget_at < clock_timestamp();
-  RETURN QUERY UPDATE oidc_codes c SET used_at = clock_timestamp()
-    WHERE c.code_hash = p_hash AND c.used_at IS NULL AND c.expires_at > clock_timestamp() RETURNING c.admin_id;
+  RETURN QUERY WITH spent AS (
+      UPDATE oidc_codes c SET used_at = clock_timestamp()
+       WHERE c.code_hash = p_hash AND c.state_hash = p_state AND c.used_at IS NULL AND c.expires_at > clock_timestamp() RETURNING c.admin_id)
+    SELECT a.name FROM spent JOIN admins a USING (admin_id);
 END $$;
 -- As admin_key_1, with the domains and the version.
 CREATE FUNCTION admin_key_2(p_hash bytea)

@@ -3,6 +3,7 @@
 
 mod identity;
 mod desk;
+mod oidc;
 mod policy;
 mod requests;
 mod resources;
@@ -21,12 +22,13 @@ pub use desk::{
     RefusedBody, SessionEndBody, SeverityWord, TranscribingBody, TranscriptBody, TranscriptEntryBody, TranscriptList,
     TranscriptWhole, TranscriptsBegin,
 };
+pub use oidc::{OidcIssuerBody, OidcIssuerSet, RequiredClaimBody, RoleClaimBody, SignInCode};
 pub use policy::{
     AccountPolicy, AccountSessions, AddressClaimWord, DeleWord, DevicePolicy, DomainPolicy, ExpireWord, OauthPolicy,
     OverQuotaWord, TenantPolicy, TenantSessions, Utf8Word, ViewWord,
 };
 pub use requests::{
-    AccountNew, AccountPatch, AliasNew, AliasPatch, ApiKeyNew, AppPasswordNew, DomainNew, DomainPatch, DomainVerify,
+    AccountNew, AccountPatch, AliasNew, AliasPatch, ApiKeyNew, ApiKeyPatch, AppPasswordNew, DomainNew, DomainPatch, DomainVerify,
     PasswordSet, TenantNew, TenantPatch,
 };
 pub use resources::{

@@ -27,6 +27,11 @@ pub struct Config {
     /// Requests of a minute, from one address, for the settings of mail clients: autoconfig, autodiscover and profiles, which need no
     /// key. Of IPv6: from one network of 64 bits. Behind something that speaks TLS its address is the one. Default 600.
     pub client_settings_per_minute: u32,
+    /// Where browsers find this API, `https://HOST`, for issuers to send people back to; without it, no issuer signs anybody in.
+    /// Default: none.
+    pub public_url: Option<String>,
+    /// The path there of the console's page that takes what a sign-in at an issuer came to. Default `/sign-in`.
+    pub signed_in_path: String,
     /// When a failed sign-in is answered, milliseconds after it came, whatever the reason. Default 1000.
     pub refusal_ms: u64,
 }
@@ -42,12 +47,32 @@ impl Default for Config {
             upload_timeout_ms: 600_000,
             idle_timeout_ms: 120_000,
             client_settings_per_minute: 600,
+            public_url: None,
+            signed_in_path: "/sign-in".to_owned(),
             refusal_ms: 1000,
         }
     }
 }
 
 impl Config {
+    /// Proves what the types do not.
+    ///
+    /// # Errors
+    /// What is wrong, for the operator.
+    pub fn check(&self) -> Result<(), &'static str> {
+        let is_url = |url: &String| {
+            let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+            rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|octet| octet.is_ascii_graphic() && !b"?#".contains(&octet)))
+        };
+        if !self.public_url.as_ref().is_none_or(is_url) {
+            return Err("admin.public_url must be https://HOST, without query and fragment");
+        }
+        if !self.signed_in_path.starts_with('/') || self.signed_in_path.contains('#') {
+            return Err("admin.signed_in_path must begin with / and have no #");
+        }
+        Ok(())
+    }
+
     /// How long a request may take.
     pub(crate) fn timeout(&self, upload: bool) -> Duration {
         Duration::from_millis(if upload { self.upload_timeout_ms } else { self.request_timeout_ms })

@@ -6,6 +6,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 use bytes::Bytes;
 use directory::{AliasAddress, DEFAULT_LIMIT, MAX_LIMIT, PageRequest, Precondition};
+use ipnet::IpNet;
 use mail_types::{Address, DomainName, SessionUuid, TenantSlug};
 use sha2::{Digest as _, Sha256};
 
@@ -262,6 +263,11 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
 /// A natural key in a path: one that cannot be is not found, like one that is not there.
 fn key<T, E>(parsed: Result<T, E>) -> Result<T, Problem> {
     parsed.map_err(|_| Problem::new(Kind::NotFound))
+}
+
+/// CIDR; host bits are cut, as PostgreSQL's type wants it.
+pub(crate) fn network(text: &str) -> Result<IpNet, &'static str> {
+    text.parse::<IpNet>().map(|network| network.trunc()).map_err(|_| "must be a network: 192.0.2.0/24, 2001:db8::/32")
 }
 
 /// A tenant in a path.

@@ -190,6 +190,11 @@ pub(crate) fn boolean(value: &Value) -> Read<bool> {
     value.as_bool().map_or_else(|| refused("invalid_type", "must be true or false"), Ok)
 }
 
+/// An object.
+pub(crate) fn object(value: &Value) -> Read<&Map<String, Value>> {
+    value.as_object().map_or_else(|| refused("invalid_type", "must be an object"), Ok)
+}
+
 /// A text that is parsed.
 pub(crate) fn parsed<T, E: std::fmt::Display>(parse: impl Fn(&str) -> Result<T, E>) -> impl Fn(&Value) -> Read<T> {
     move |value| {

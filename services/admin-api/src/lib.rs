@@ -15,6 +15,7 @@ mod dns;
 mod extract;
 mod fields;
 mod guard;
+mod issuers;
 mod observe;
 mod once;
 mod openapi;
@@ -40,6 +41,7 @@ use utoipa_swagger_ui::SwaggerUi;
 use crate::guard::Guard;
 
 pub use config::Config;
+pub use issuers::Issuers;
 pub use openapi::document as openapi;
 pub use publish::Publish;
 pub use server::serve;

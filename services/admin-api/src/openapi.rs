@@ -49,6 +49,7 @@ use crate::problem::ProblemBody;
         (name = "aliases", description = "Further addresses of accounts"),
         (name = "admins", description = "People who administer"),
         (name = "sign-in", description = "How people prove themselves, and for how long"),
+        (name = "oidc", description = "Issuers that sign people in"),
         (name = "me", description = "Who asks"),
         (name = "api-keys", description = "What callers of this API prove themselves with"),
     )
@@ -101,6 +102,7 @@ fn say_what_it_needs(operation: &mut Operation, needs: Option<Needs>) {
     let word = match needs {
         Some(Needs::A(permission)) => permission.as_str(),
         Some(Needs::Anybody) => "any",
+        Some(Needs::Person) => "person",
         Some(Needs::Nobody) => {
             operation.security = Some(Vec::new());
             "none"

@@ -4,6 +4,8 @@
 use axum::http::Method;
 use directory::Permission;
 
+use crate::v1::oidc::CALLBACK;
+
 /// What an operation needs of its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Needs {
@@ -11,6 +13,8 @@ pub(crate) enum Needs {
     Nobody,
     /// Any proved caller: it concerns itself only.
     Anybody,
+    /// A person who signed in: it concerns how they do.
+    Person,
     /// A caller whose role and scopes have the permission.
     A(Permission),
 }
@@ -21,7 +25,7 @@ const PUT: Method = Method::PUT;
 const PATCH: Method = Method::PATCH;
 const DELETE: Method = Method::DELETE;
 
-use Needs::{A, Anybody, Nobody};
+use Needs::{A, Anybody, Nobody, Person};
 use Permission as P;
 
 /// The table. Paths are as in the document.
@@ -71,6 +75,7 @@ pub(crate) const OPERATIONS: &[(Method, &str, Needs)] = &[
     (POST, "/v1/api-keys", A(P::ApiKeysWrite)),
     (GET, "/v1/api-keys", A(P::ApiKeysRead)),
     (GET, "/v1/api-keys/{id}", A(P::ApiKeysRead)),
+    (PATCH, "/v1/api-keys/{id}", A(P::ApiKeysWrite)),
     (DELETE, "/v1/api-keys/{id}", A(P::ApiKeysWrite)),
     (POST, "/v1/admins", A(P::AdminsWrite)),
     (GET, "/v1/admins", A(P::AdminsRead)),
@@ -78,18 +83,27 @@ pub(crate) const OPERATIONS: &[(Method, &str, Needs)] = &[
     (PATCH, "/v1/admins/{id}", A(P::AdminsWrite)),
     (DELETE, "/v1/admins/{id}", A(P::AdminsWrite)),
     (PUT, "/v1/admins/{id}/password", A(P::AdminsWrite)),
+    (GET, "/v1/tenants/{slug}/oidc", A(P::AdminsRead)),
+    (PUT, "/v1/tenants/{slug}/oidc", A(P::AdminsWrite)),
+    (DELETE, "/v1/tenants/{slug}/oidc", A(P::AdminsWrite)),
+    (GET, "/v1/oidc", A(P::AdminsRead)),
+    (PUT, "/v1/oidc", A(P::AdminsWrite)),
+    (DELETE, "/v1/oidc", A(P::AdminsWrite)),
+    (GET, "/v1/sign-in/oidc", Nobody),
+    (GET, CALLBACK, Nobody),
+    (POST, "/v1/sign-in/code", Nobody),
     (POST, "/v1/sign-in", Nobody),
     (POST, "/v1/sign-in/refresh", Nobody),
-    (POST, "/v1/sign-out", Anybody),
+    (POST, "/v1/sign-out", Person),
     (GET, "/v1/jwks.json", Nobody),
     (GET, "/v1/sessions", Anybody),
     (DELETE, "/v1/sessions/{id}", Anybody),
     (GET, "/v1/me", Anybody),
-    (PUT, "/v1/me/password", Anybody),
-    (POST, "/v1/me/totp", Anybody),
-    (PUT, "/v1/me/totp", Anybody),
-    (POST, "/v1/me/totp/remove", Anybody),
-    (POST, "/v1/me/totp/recovery-codes", Anybody),
+    (PUT, "/v1/me/password", Person),
+    (POST, "/v1/me/totp", Person),
+    (PUT, "/v1/me/totp", Person),
+    (POST, "/v1/me/totp/remove", Person),
+    (POST, "/v1/me/totp/recovery-codes", Person),
     (DELETE, "/v1/admins/{id}/totp", A(P::AdminsWrite)),
 ];
 
@@ -98,6 +112,11 @@ pub(crate) fn needs(method: &Method, path: &str) -> Option<Needs> {
     // HEAD is answered by the handler of GET (RFC 9110 section 9.3.2).
     let method = if *method == Method::HEAD { &GET } else { method };
     OPERATIONS.iter().find(|(of, at, _)| of == method && *at == path).map(|(_, _, needs)| *needs)
+}
+
+/// Whether an operation takes query parameters that it does not know: issuers send people back with some of their own.
+pub(crate) fn takes_any_query(path: &str) -> bool {
+    path == CALLBACK
 }
 
 /// Whether any operation has this path.

@@ -11,6 +11,7 @@ mod expunged;
 mod me;
 mod live_sessions;
 mod messages;
+pub(crate) mod oidc;
 mod passwords;
 mod search;
 mod sessions;
@@ -61,7 +62,7 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(aliases::create, aliases::list))
         .routes(routes!(aliases::get, aliases::change, aliases::delete))
         .routes(routes!(api_keys::create, api_keys::list))
-        .routes(routes!(api_keys::get, api_keys::revoke))
+        .routes(routes!(api_keys::get, api_keys::change, api_keys::revoke))
         .routes(routes!(admins::create, admins::list))
         .routes(routes!(admins::get, admins::change, admins::delete))
         .routes(routes!(admins::set_password))
@@ -77,4 +78,9 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(me::remove_totp))
         .routes(routes!(me::new_recovery_codes))
         .routes(routes!(admins::reset_totp))
+        .routes(routes!(oidc::get, oidc::set, oidc::remove))
+        .routes(routes!(oidc::get_platforms, oidc::set_platforms, oidc::remove_platforms))
+        .routes(routes!(oidc::begin))
+        .routes(routes!(oidc::callback))
+        .routes(routes!(oidc::exchange))
 }

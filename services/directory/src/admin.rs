@@ -16,6 +16,7 @@ use crate::{
 
 mod access_token;
 mod me;
+mod oidc;
 mod refresh_token;
 mod session;
 mod sign_in;
@@ -23,6 +24,10 @@ mod signing_keys;
 mod totp;
 
 pub use me::Me;
+pub(crate) use oidc::OidcClient;
+pub use oidc::{
+    IssuerHttp, NewOidcIssuer, OidcAnswer, OidcIssuer, OidcOutcome, OidcRequest, OidcRules, RequiredClaim, RoleClaim,
+};
 pub use session::{RefreshOutcome, SignInMethod, SignInSession};
 pub use sign_in::{SignIn, SignInFrom, SignInOutcome, SignInSettings, Tokens};
 pub use signing_keys::{Jwks, rotate_signing_key};
@@ -409,8 +414,8 @@ pub(super) async fn find_locked(
     Ok(admin)
 }
 
-/// Whose a new administrator is: the tenant that is named, the caller's own, or for roles that the platform has too, the platform's.
-async fn owner(
+/// Whose a new administrator or key is: the tenant that is named, the caller's own, or for roles that the platform has too, the platform's.
+pub(crate) async fn owner(
     tx: &mut PgConnection,
     caller: &Caller,
     role: Role,

@@ -15,6 +15,7 @@ mod admin;
 mod alias;
 mod api_key;
 mod audit;
+mod authenticate;
 mod caller;
 mod credential;
 mod desk;
@@ -56,11 +57,12 @@ use sqlx::PgPool;
 
 pub use account::{Account, AccountChange, AccountFilter, AccountStatus, NewAccount};
 pub use admin::{
-    Admin, AdminChange, AdminName, AdminStatus, Jwks, Me, NewAdmin, RefreshOutcome, SignIn, SignInFrom, SignInMethod,
+    Admin, AdminChange, AdminName, AdminStatus, IssuerHttp, Jwks, Me, NewAdmin, NewOidcIssuer, OidcAnswer, OidcIssuer,
+    OidcOutcome, OidcRequest, OidcRules, RefreshOutcome, RequiredClaim, RoleClaim, SignIn, SignInFrom, SignInMethod,
     SignInOutcome, SignInSession, SignInSettings, Tokens, TotpOffer, rotate_signing_key,
 };
 pub use alias::{Alias, AliasAddress, NewAlias};
-pub use api_key::{ApiKey, IssuedApiKey, NewApiKey, bootstrap_admin_token, new_api_token};
+pub use api_key::{ApiKey, ApiKeyChange, IssuedApiKey, NewApiKey, bootstrap_admin_token, new_api_token};
 pub use audit::Effect;
 pub use caller::{Caller, Principal, Reach, SignedIn};
 pub use credential::{AppPassword, IssuedAppPassword, NewAppPassword, Scope};
@@ -158,6 +160,8 @@ pub struct Directory {
     key_sets: Option<Arc<login::KeySets>>,
     sign_in: Arc<SignInSettings>,
     signing: Arc<admin::SigningKeys>,
+    oidc: Option<Arc<admin::OidcClient>>,
+    noted: Arc<authenticate::NotedKeys>,
 }
 
 impl Directory {
@@ -181,13 +185,20 @@ impl Directory {
         };
         let claim_days = settings.claim_days;
         let logins = Arc::new(logins);
-        Self { pool, keys, clock, random, logins, claim_days, key_sets: None, sign_in, signing: Arc::default() }
+        Self { pool, keys, clock, random, logins, claim_days, key_sets: None, sign_in, signing: Arc::default(), oidc: None, noted: Arc::default() }
     }
 
     /// With a way to the keys of issuers; without it, no token can be checked.
     #[must_use]
     pub fn with_issuers(mut self, fetch: Arc<dyn JwksFetch>) -> Self {
         self.key_sets = Some(Arc::new(login::KeySets::new(fetch, Arc::clone(&self.clock))));
+        self
+    }
+
+    /// With a way to issuers that sign administrators in; without it, none does.
+    #[must_use]
+    pub fn with_oidc(mut self, http: Arc<dyn IssuerHttp>) -> Self {
+        self.oidc = Some(Arc::new(admin::OidcClient::new(http, Arc::clone(&self.clock))));
         self
     }
 

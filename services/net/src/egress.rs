@@ -29,7 +29,11 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use ipnet::IpNet;
 use prometheus::{IntCounterVec, register_int_counter_vec};
-use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, pki_types::ServerName};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+};
 use serde::Deserialize;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -205,6 +209,13 @@ impl Egress {
         Self::with_roots(settings, dns, roots)
     }
 
+    /// Trusting none but the authorities in `pem`: for tests with a server of their own.
+    pub fn trusting(settings: &Settings, dns: &DnsSettings, pem: &[u8]) -> Result<Self, SetupError> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(CertificateDer::pem_slice_iter(pem).filter_map(Result::ok));
+        Self::with_roots(settings, dns, roots)
+    }
+
     fn with_roots(settings: &Settings, dns: &DnsSettings, roots: RootCertStore) -> Result<Self, SetupError> {
         let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()?
@@ -223,6 +234,25 @@ impl Egress {
     /// The document at an https URL.
     pub async fn get(&self, url: &str, bounds: Bounds) -> Result<Vec<u8>, Error> {
         let outgoing = Outgoing { method: Method::GET, headers: &[], body: Bytes::new(), may_be_clear: false };
+        self.fetch(url, outgoing, bounds).await
+    }
+
+    /// What is answered to a form that is sent to an https URL, with an `Authorization` header if there is one.
+    pub async fn post_form(
+        &self,
+        url: &str,
+        authorization: Option<&str>,
+        form: &str,
+        bounds: Bounds,
+    ) -> Result<Vec<u8>, Error> {
+        let mut headers = vec![("content-type", "application/x-www-form-urlencoded".to_owned())];
+        headers.extend(authorization.map(|value| ("authorization", value.to_owned())));
+        let body = Bytes::copy_from_slice(form.as_bytes());
+        let outgoing = Outgoing { method: Method::POST, headers: &headers, body, may_be_clear: false };
+        self.fetch(url, outgoing, bounds).await
+    }
+
+    async fn fetch(&self, url: &str, outgoing: Outgoing<'_>, bounds: Bounds) -> Result<Vec<u8>, Error> {
         let fetch = async {
             let (response, _connection) = self.0.send(url, outgoing).await?;
             match response.status() {

@@ -129,7 +129,7 @@ impl Config {
                  the messages of a session must be there to its end"
             );
         }
-        if let Err(error) = self.directory.sign_in.check() {
+        if let Err(error) = self.directory.sign_in.check().and_then(|()| self.admin.check()) {
             bail!(error);
         }
         if let Err(error) = self.proxy.check() {

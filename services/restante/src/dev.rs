@@ -30,13 +30,14 @@ use crate::{
 pub(crate) async fn run(arguments: &DevArguments) -> anyhow::Result<()> {
     telemetry::init(telemetry::Format::Text);
     let data_dir = DataDir::open(&arguments.data_dir)?;
-    let config = configuration(arguments, &data_dir)?;
+    let mut config = configuration(arguments, &data_dir)?;
     let tls = config.tls.load()?;
     config.check(&Role::ALL, tls.as_ref())?;
     let shutdown = Shutdown::new();
     tokio::spawn(shutdown.clone().on_signals(config.shutdown.grace()));
     // Before the database is started: a port in use is seen at once, and nothing has to be undone.
     let listeners = Listeners::bind(&config, &Role::ALL).await?;
+    config.admin.public_url.get_or_insert(ready::Addresses::of(&listeners)?.admin_url());
 
     let mut embedded = if DbRole::Owner.url_from_env()?.is_none() {
         tracing::info!("starting the embedded PostgreSQL");
@@ -140,7 +141,7 @@ async fn start(
     listeners: Listeners,
 ) -> anyhow::Result<Running> {
     let addresses = ready::Addresses::of(&listeners)?;
-    let (mut token, mut accounts) = (None, Vec::new());
+    let (mut token, mut accounts, mut person) = (None, Vec::new(), None);
     let prepare = async |administration: Option<&crate::roles::Administration>| {
         let administration = administration.context("the admin role runs")?;
         if arguments.admin_listen.ip().is_loopback() {
@@ -151,11 +152,15 @@ async fn start(
         if arguments.demo {
             let (directory, mailstore) = (&administration.directory, &administration.mailstore);
             accounts = demo::provision(data_dir, directory, mailstore, &SystemClock, &SystemRandom).await?;
+            // As the token: only where nobody else can reach the API.
+            if token.is_some() {
+                person = Some(demo::administrator(data_dir, directory, &SystemRandom).await?);
+            }
         }
         Ok(())
     };
     let running = process.start(&Role::ALL, listeners, prepare).await?;
-    ready::explain(&addresses, token.as_ref(), &accounts, data_dir.path());
+    ready::explain(&addresses, token.as_ref(), person.as_ref(), &accounts, data_dir.path());
     ready::announce(&addresses, token.as_ref(), data_dir.path())?;
     Ok(running)
 }

@@ -246,6 +246,7 @@ impl Process {
         mailstore: Mailstore,
         serve: &mut Vec<Serve>,
     ) -> anyhow::Result<()> {
+        let directory = directory.with_oidc(Arc::new(admin_api::Issuers::new(self.egress.clone())));
         let state = admin_api::AppState {
             directory,
             mailstore,

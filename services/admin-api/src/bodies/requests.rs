@@ -197,14 +197,44 @@ pub struct ApiKeyNew {
     /// What it is for.
     #[schema(examples("ci"), min_length = 1, max_length = 100)]
     pub name: String,
-    /// With tenant-admin: whose things it reaches; a tenant's own key may leave it out.
+    /// Whose things it reaches; a tenant's own caller may leave it out. Without it, the platform makes its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(examples("acme"), required = false)]
     pub tenant: Option<String>,
-    /// What it may do.
+    /// What it may do; no more than the caller.
     pub role: RoleWord,
+    /// Less than the role: these permissions only. Default: all of the role's but messages:raw.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(examples(json!(["accounts:read", "usage:read"])), min_items = 1, required = false)]
+    pub scopes: Option<Vec<String>>,
+    /// A domain-admin's domains, of the tenant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(examples(json!(["acme.test"])), max_items = 1000, required = false)]
+    pub domains: Option<Vec<String>>,
+    /// From where it may be used (CIDR); default: from everywhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(examples(json!(["192.0.2.0/24"])), max_items = 50, required = false)]
+    pub allowed_networks: Option<Vec<String>>,
     /// Until when; default: until it is revoked.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false)]
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// `PATCH /v1/api-keys/{id}` (RFC 7396).
+#[derive(Debug, Clone, Default, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "ci of the new cluster"}))]
+pub struct ApiKeyPatch {
+    /// What it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 100, nullable = false)]
+    pub name: Option<String>,
+    /// Null: from everywhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(max_items = 50)]
+    pub allowed_networks: Option<Vec<String>>,
+    /// Null: until it is revoked.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<DateTime<Utc>>,
 }

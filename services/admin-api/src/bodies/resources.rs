@@ -142,10 +142,21 @@ pub struct ApiKeyBody {
     tenant: Option<String>,
     /// What it may do.
     role: RoleWord,
+    /// Less than the role: these only; null: all of the role's but messages:raw.
+    #[schema(examples(json!(["accounts:read"])))]
+    scopes: Option<Vec<String>>,
+    /// A domain-admin's domains; empty for others.
+    domains: Vec<String>,
+    /// From where it may be used; empty: from everywhere.
+    allowed_networks: Vec<String>,
     /// Until when.
     expires_at: Option<DateTime<Utc>>,
     /// When it was made.
     created_at: DateTime<Utc>,
+    /// When it was last used, to the minute.
+    last_used_at: Option<DateTime<Utc>>,
+    /// From where.
+    last_address: Option<String>,
 }
 
 /// An API key that was just made.
@@ -289,8 +300,13 @@ impl From<ApiKey> for ApiKeyBody {
             name: key.name,
             tenant: key.tenant.map(|tenant| tenant.to_string()),
             role: key.role.into(),
+            scopes: key.scopes.map(|scopes| scopes.iter().map(ToString::to_string).collect()),
+            domains: key.domains.iter().map(ToString::to_string).collect(),
+            allowed_networks: key.allowed_networks.iter().map(ToString::to_string).collect(),
             expires_at: key.expires_at,
             created_at: key.created_at,
+            last_used_at: key.last_used_at,
+            last_address: key.last_address.map(|address| address.to_string()),
         }
     }
 }

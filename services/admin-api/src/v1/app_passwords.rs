@@ -5,14 +5,13 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use directory::{NewAppPassword, Page, Scope};
-use ipnet::IpNet;
 use mail_types::CredentialId;
 
 use crate::AppState;
 use crate::answer::{Done, list as page, segment};
 use crate::bodies::{AppPasswordBody, AppPasswordIssued, AppPasswordNew};
 use crate::caller::Caller;
-use crate::extract::{Submitted, address, opaque};
+use crate::extract::{Submitted, address, network, opaque};
 use crate::fields::{Fields, boolean, parsed, text, time, word};
 use crate::once::once;
 use crate::openapi::{AppPasswordList, Problems};
@@ -60,11 +59,6 @@ fn read(mut fields: Fields) -> Result<NewAppPassword, Problem> {
         policy,
         legacy,
     }))
-}
-
-/// CIDR; host bits are cut, as PostgreSQL's type wants it.
-fn network(text: &str) -> Result<IpNet, &'static str> {
-    text.parse::<IpNet>().map(|network| network.trunc()).map_err(|_| "must be a network: 192.0.2.0/24, 2001:db8::/32")
 }
 
 /// List an account's app passwords, in the order they were made.

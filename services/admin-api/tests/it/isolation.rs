@@ -18,6 +18,8 @@ struct Names {
     key: String,
     unique_id: String,
     session: String,
+    admin: String,
+    sign_in: String,
 }
 
 impl Names {
@@ -26,6 +28,8 @@ impl Names {
         let address = if path.starts_with("/v1/aliases") { self.alias } else { self.address };
         let id = match path {
             _ if path.starts_with("/v1/api-keys") => &self.key,
+            _ if path.starts_with("/v1/admins") => &self.admin,
+            _ if path.starts_with("/v1/sessions/") => &self.sign_in,
             _ if path.contains("sessions/") || path.contains("/transcripts/") => &self.session,
             _ => &self.credential,
         };
@@ -47,6 +51,8 @@ fn body(method: &str, path: &str) -> Value {
         ("put", "/v1/accounts/{address}/password") => json!({"password": "correct horse"}),
         ("post", "/v1/accounts/{address}/app-passwords") => json!({"name": "x"}),
         ("post", "/v1/accounts/{address}/messages/restore") => json!({"since": "2026-01-01T00:00:00Z"}),
+        ("patch", "/v1/admins/{id}") => json!({"display_name": "x"}),
+        ("put", "/v1/admins/{id}/password") => json!({"password": "correct horse"}),
         ("patch", "/v1/aliases/{address}") => json!({"targets": ["bob@acme.test"]}),
         ("post", "/v1/accounts/{address}/transcripts") => json!({"minutes": 5}),
         _ => Value::Null,
@@ -104,6 +110,12 @@ async fn every_operation_by_every_role_on_own_and_foreign_things() {
         credential: acme.credential,
         key: acme.key_id,
         session: world.quit("alice@acme.test", 1, &[]).await,
+        admin: world.admin("carol@acme.test", "auditor", Some("acme")).await,
+        sign_in: {
+            let (access, _) = world.sign_in("carol@acme.test").await;
+            let me = world.call(&access, "GET", "/v1/me", Value::Null).await.json();
+            me["session"].as_str().unwrap().to_owned()
+        },
     };
     let missing = Names {
         slug: "nobody",
@@ -114,6 +126,8 @@ async fn every_operation_by_every_role_on_own_and_foreign_things() {
         key: "key_999999".to_owned(),
         unique_id: "0".repeat(26),
         session: format!("sess_{}", "0".repeat(32)),
+        admin: "adm_999999".to_owned(),
+        sign_in: format!("sess_{}", "0".repeat(32)),
     };
     let mut roles = vec![
         (Role::PlatformAdmin, world.platform.clone(), world.platform.clone()),
@@ -132,8 +146,13 @@ async fn every_operation_by_every_role_on_own_and_foreign_things() {
         }
         for (role, ours, theirs) in &roles {
             let at = format!("{method} {path} by {}", role.as_str());
-            let permission = Permission::parse(&needs);
-            let may = permission.is_none_or(|one| one != Permission::MessagesRaw && role.allows(one));
+            // Keys have no sign-ins of their own: they need the permission that people need for those of others.
+            let permission = match (method.as_str(), path.as_str()) {
+                ("get", "/v1/sessions") => Some(Permission::AdminsRead),
+                ("delete", "/v1/sessions/{id}") => Some(Permission::AdminsWrite),
+                _ => Permission::parse(&needs),
+            };
+            let may = needs != "person" && permission.is_none_or(|one| one != Permission::MessagesRaw && role.allows(one));
             // Only tried: what one role changes must not be missing for the next.
             let filled = |names: &Names| {
                 let path = names.fill(&path);

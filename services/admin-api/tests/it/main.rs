@@ -17,6 +17,7 @@ mod identity;
 mod isolation;
 mod lifecycle;
 mod messages;
+mod oidc;
 mod refusals;
 mod server;
 mod support;

@@ -80,10 +80,19 @@ impl World {
     }
 
     pub(crate) async fn with(config: Config) -> Self {
-        Self::publishing(config, Publish::default()).await
+        Self::made(config, Publish::default(), None).await
     }
 
     pub(crate) async fn publishing(config: Config, publish: Publish) -> Self {
+        Self::made(config, publish, None).await
+    }
+
+    /// With a way to issuers.
+    pub(crate) async fn asking(config: Config, issuers: Arc<dyn directory::IssuerHttp>) -> Self {
+        Self::made(config, Publish::default(), Some(issuers)).await
+    }
+
+    async fn made(config: Config, publish: Publish, issuers: Option<Arc<dyn directory::IssuerHttp>>) -> Self {
         let database = testkit::database().await;
         let pool = database.pool(DbRole::Admin).await;
         let token = new_api_token(&SystemRandom);
@@ -92,6 +101,7 @@ impl World {
         let keys = master_keys();
         let directory =
             Directory::new(pool.clone(), keys, clock.clone(), random.clone(), directory::Settings::default());
+        let directory = issuers.into_iter().fold(directory, Directory::with_oidc);
         let mailstore = mailstore(pool.clone(), DbRole::Admin).await;
         let dns = NameServer::start().await.unwrap();
         let settings = DnsSettings { resolver: Some(dns.address()), timeout_ms: 2000, ..DnsSettings::default() };

@@ -273,6 +273,9 @@ impl Directory {
     /// Ends a sign-in: one of the caller's own, or, with the permission, of somebody who may do no more than the caller. The next
     /// request with its token is refused.
     pub async fn end_sign_in(&self, caller: &Caller, session: SessionUuid) -> Result<()> {
+        if caller.signed_in().is_none() {
+            caller.require(Permission::AdminsWrite)?;
+        }
         let mut tx = self.begin(caller).await?;
         let admin: Option<i64> = sqlx::query_scalar(
             "SELECT admin_id FROM restante.admin_sessions

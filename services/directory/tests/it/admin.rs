@@ -163,13 +163,12 @@ async fn each_change_leaves_a_row_and_no_secret() {
 async fn keys_prove_callers_until_they_are_revoked() {
     let world = World::new().await;
     let acme = world.tenant("acme").await;
-    let new =
-        NewApiKey { name: "ci".to_owned(), tenant: Some(acme.slug.clone()), role: Role::TenantAdmin, expires_at: None };
+    let new = NewApiKey { tenant: Some(acme.slug.clone()), ..NewApiKey::new("ci", Role::TenantAdmin) };
     let issued = world.admin.create_api_key(&platform(), new).await.unwrap();
     let prove = async |token: &Secret| world.admin.authenticate(token, None, Uuid::nil()).await.unwrap();
     let caller = prove(&issued.secret).await.unwrap();
     assert_eq!(caller.reach, directory::Reach::Tenant(acme.id));
-    let one_more = NewApiKey { name: "own".to_owned(), tenant: None, role: Role::PlatformAdmin, expires_at: None };
+    let one_more = NewApiKey::new("own", Role::PlatformAdmin);
     assert!(matches!(world.admin.create_api_key(&caller, one_more).await, Err(Error::Forbidden)));
     world.admin.revoke_api_key(&caller, issued.key.id).await.unwrap();
     assert!(prove(&issued.secret).await.is_none());

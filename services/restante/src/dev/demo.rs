@@ -1,7 +1,9 @@
 //! The demonstration: a tenant, a domain, two accounts and a little mail of our own, made once in a fresh directory.
 
 use anyhow::Context as _;
-use directory::{Caller, Directory, Error, NewAccount, NewDomain, NewTenant, Policy, Quota};
+use directory::{
+    AdminName, Caller, Directory, Error, NewAccount, NewAdmin, NewDomain, NewTenant, Policy, Quota, Role,
+};
 use mail_types::{Address, Clock, DomainName, Random, ReversePath, Secret, TenantSlug, rfc5322_date};
 use mailstore::{Delivery, DeliveryVerdict, Mailstore, Recipient, Target, received_line};
 use uuid::Uuid;
@@ -12,6 +14,9 @@ const TENANT: &str = "demo";
 const DOMAIN: &str = "demo.test";
 /// The file that says that all of it was made: what an administrator removes later stays removed.
 const MADE: &str = "demo-made";
+/// The person who administers everything.
+const ADMIN: &str = "admin@demo.test";
+const ADMIN_MADE: &str = "demo-admin-made";
 
 /// An account of the demonstration.
 #[derive(Debug)]
@@ -113,6 +118,29 @@ pub(crate) async fn provision(
         data_dir.keep(MADE, &Secret::from("yes"))?;
     }
     Ok(accounts.into_iter().map(|(account, _)| account).collect())
+}
+
+/// Makes the platform's administrator if this directory does not have one yet; the answer is what they sign in with.
+pub(crate) async fn administrator(
+    data_dir: &DataDir,
+    directory: &Directory,
+    random: &dyn Random,
+) -> anyhow::Result<DemoAccount> {
+    let password = data_dir.kept_secret("demo-password-admin", || password(random))?;
+    if data_dir.read(ADMIN_MADE)?.is_none() {
+        let new = NewAdmin {
+            name: AdminName::parse(ADMIN).map_err(anyhow::Error::msg)?,
+            display_name: Some("Administrator".to_owned()),
+            tenant: None,
+            role: Role::PlatformAdmin,
+            domains: Vec::new(),
+            password: Some(password.clone()),
+        };
+        let caller = Caller::service("service:demo", Uuid::from_bytes(random.octets16()));
+        made_before(directory.create_admin(&caller, new).await).context(ADMIN)?;
+        data_dir.keep(ADMIN_MADE, &Secret::from("yes"))?;
+    }
+    Ok(DemoAccount { login: ADMIN.to_owned(), password })
 }
 
 /// Tenant and domain; those of an interrupted first start are taken as they are.

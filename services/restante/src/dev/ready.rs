@@ -51,6 +51,13 @@ impl Addresses {
     }
 }
 
+impl Addresses {
+    /// Where the web admin and the API are.
+    pub(crate) fn admin_url(&self) -> String {
+        format!("http://{}", self.admin)
+    }
+}
+
 /// The ready line: the only thing on standard output.
 pub(crate) fn announce(addresses: &Addresses, token: Option<&Secret>, data_dir: &Path) -> anyhow::Result<()> {
     let line = ReadyLine {
@@ -58,7 +65,7 @@ pub(crate) fn announce(addresses: &Addresses, token: Option<&Secret>, data_dir: 
         pop3: addresses.pop3,
         pop3s: addresses.pop3s,
         lmtp: addresses.lmtp,
-        admin: format!("http://{}", addresses.admin),
+        admin: addresses.admin_url(),
         ops: format!("http://{}", addresses.ops),
         admin_token: token.and_then(Secret::expose_str),
         data_dir,
@@ -69,7 +76,13 @@ pub(crate) fn announce(addresses: &Addresses, token: Option<&Secret>, data_dir: 
 }
 
 /// For people, on standard error.
-pub(crate) fn explain(addresses: &Addresses, token: Option<&Secret>, accounts: &[DemoAccount], data_dir: &Path) {
+pub(crate) fn explain(
+    addresses: &Addresses,
+    token: Option<&Secret>,
+    person: Option<&DemoAccount>,
+    accounts: &[DemoAccount],
+    data_dir: &Path,
+) {
     let Addresses { pop3, pop3s, lmtp, admin, ops } = addresses;
     let certificate = data_dir.join("tls/cert.pem");
     let certificate = certificate.display();
@@ -105,6 +118,9 @@ pub(crate) fn explain(addresses: &Addresses, token: Option<&Secret>, accounts: &
     if let Some(token) = token.and_then(Secret::expose_str) {
         eprintln!("\nWeb admin: http://{admin}/  token {token}");
         eprintln!("  curl -H 'Authorization: Bearer {token}' http://{admin}/v1/tenants");
+    }
+    if let Some(person) = person {
+        eprintln!("  sign in as {}  password {}", person.login, person.password.expose_str().unwrap_or_default());
     }
     eprintln!();
 }
