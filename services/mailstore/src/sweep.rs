@@ -151,8 +151,6 @@ impl Sweeper {
             partitions: sweep::partitions(&self.pool, self.settings.partitions_ahead_days).await?,
             ..SweepReport::default()
         };
-        let (activity, transcripts) = (self.settings.activity_days, self.settings.transcript_days);
-        report.forgotten = sweep::forget(&self.pool, activity, transcripts, self.settings.batch).await?;
         if self.marker.check().await? != Following::Yes {
             return Ok(report);
         }
@@ -163,6 +161,8 @@ impl Sweeper {
         report.condemned =
             self.condemn_orphans(grace.max(Duration::from_secs(self.settings.orphan_age_seconds))).await?;
         self.reclaim(grace, &mut report.reclaimed).await?;
+        let (activity, transcripts) = (self.settings.activity_days, self.settings.transcript_days);
+        report.forgotten = sweep::forget(&self.pool, activity, transcripts, self.settings.batch).await?;
         Ok(report)
     }
 

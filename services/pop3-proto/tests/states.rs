@@ -198,3 +198,29 @@ fn what_follows_stls_is_left_to_tls() {
     assert_eq!(session.input_room(), 0);
     assert_eq!(session.next(), Next::Effect(Effect::StartTls), "until the driver does it");
 }
+
+/// QUIT too: who ends a session does not want what it marked to be deleted.
+#[test]
+fn a_session_that_is_ended_executes_nothing() {
+    for (place, line) in
+        [(Place::Marked, "QUIT\r\n"), (Place::Transaction, "STAT\r\n"), (Place::Exchanging, "AGEAYg==\r\n")]
+    {
+        let mut session = session(place);
+        session.end();
+        assert_eq!(follow(&mut session, line), Some(Next::Close), "{place:?}");
+        let said = session.output().clone();
+        assert!(said.starts_with(b"-ERR [SYS/TEMP] the session was ended") && said.ends_with(b"\r\n"), "{said:?}");
+        assert_eq!(session.limit_reached(), Some(pop3_proto::Limit::Asked));
+    }
+}
+
+/// For the administrators of who wanted to log in.
+#[test]
+fn who_is_refused_in_clear_is_told_to_the_driver() {
+    let mut session = session(Place::Clear);
+    assert_eq!(follow(&mut session, "USER alice@acme.test\r\n"), None);
+    let denied = session.take_denied().unwrap();
+    assert_eq!((denied.login.as_str(), denied.in_clear), ("alice@acme.test", true));
+    assert_eq!(follow(&mut session, "PASS hunter2\r\nAUTH PLAIN\r\nNOOP\r\n"), None);
+    assert_eq!(session.take_denied(), None);
+}

@@ -183,12 +183,15 @@ impl Tally {
         for sum in refusals {
             held.add(self.settings.refusals, sum);
         }
-        for sum in uses {
+        for sum in uses.into_iter().rev() {
             let key = (TenantId(sum.tenant), AccountId(sum.account), CredentialId(sum.credential));
-            // It is in its queue still; where it is not, its next login counts it.
-            if let Some(used) = held.uses.get_mut(&key) {
-                used.logins += sum.logins;
+            // What was taken last stands last among what was told.
+            if held.told.back().is_some_and(|(_, last)| *last == key) {
+                held.told.pop_back();
             }
+            let last = Timestamp::from_unix_ms(sum.last);
+            held.uses.entry(key).or_insert(Used { logins: 0, last, address: sum.address }).logins += sum.logins;
+            held.fresh.push_front(key);
         }
     }
 
@@ -435,7 +438,13 @@ mod tests {
         used(3, 6);
         used(3, 7);
         assert_eq!(take(121, false), [(3, 2, 7)]);
+        let (refusals, uses) = tally.take(now + Duration::from_secs(181), false);
+        assert!(refusals.is_empty() && uses.is_empty());
         used(3, 8);
-        assert_eq!(take(122, true), [(3, 1, 8)], "the last report leaves nothing");
+        let taken = tally.take(now + Duration::from_secs(182), true);
+        tally.give_back(taken.0, taken.1);
+        assert!(!tally.is_empty());
+        assert_eq!(take(183, true), [(3, 1, 8)], "what could not be told is told the next time");
+        assert!(tally.is_empty());
     }
 }

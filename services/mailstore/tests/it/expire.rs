@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mail_types::{Clock as _, SystemClock, Timestamp};
-use mailstore::{ExpiryReport, Settings, SweepSettings, Target};
+use mailstore::{ExpiryReport, SessionOutcome, Settings, SweepSettings, Target};
 use testkit::FakeClock;
 
 use crate::expunge::session;
@@ -88,6 +88,11 @@ async fn mail_expires_as_the_narrowest_policy_says() {
     }
     // A session that began before reads what it saw.
     read(&mut world.pop3.reader(plain.tenant, before, None), 0, mailstore::Part::Whole).await.unwrap();
+
+    let [listed] = &world.admin.sessions(plain.tenant, plain.account, None, 10).await.unwrap()[..] else {
+        panic!("one session")
+    };
+    assert_eq!((listed.outcome, listed.expunged, listed.restorable), (SessionOutcome::Expired, 5, 5));
 
     // As restorable as what a session expunged: one session for a maildrop, told by its row and by the audit trail.
     assert_eq!(
