@@ -1,14 +1,17 @@
 //! The JSON that goes in and out. Requests are read field by field (so that every fault is named); their types here are what
 //! the OpenAPI document says of them, and what a client in Rust may send.
 
+mod audit;
 mod policy;
 mod requests;
 mod resources;
 mod undelete;
+mod webhooks;
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub use audit::AuditEventBody;
 pub use policy::{
     AccountPolicy, AccountSessions, AddressClaimWord, DeleWord, DevicePolicy, DomainPolicy, ExpireWord, OauthPolicy,
     OverQuotaWord, TenantPolicy, TenantSessions, Utf8Word, ViewWord,
@@ -22,6 +25,9 @@ pub use resources::{
     MessageBody, SummedUsage, TenantBody,
 };
 pub use undelete::{ExpungedBody, MessagesRestore, OutcomeWord, RestoredBody, SessionBody, TlsWord};
+pub use webhooks::{
+    DeliveryWord, WebhookBody, WebhookDeliveryBody, WebhookDeliveryWhole, WebhookIssued, WebhookNew, WebhookPatch,
+};
 
 /// What a tenant may use; null is no limit.
 #[derive(Debug, Clone, Default, Serialize, ToSchema)]

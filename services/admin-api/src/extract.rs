@@ -5,6 +5,7 @@ use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use directory::{AliasAddress, DEFAULT_LIMIT, MAX_LIMIT, PageRequest, Precondition};
 use mail_types::{Address, DomainName, SessionUuid, TenantSlug};
 use sha2::{Digest as _, Sha256};
@@ -167,6 +168,22 @@ impl Params {
     /// `domain`: narrows a list.
     pub(crate) fn domain(&mut self) -> Result<Option<DomainName>, Problem> {
         self.parsed("domain", DomainName::parse)
+    }
+
+    /// A time (RFC 3339).
+    pub(crate) fn time(&mut self, name: &str) -> Result<Option<DateTime<Utc>>, Problem> {
+        self.parsed(name, |text| match DateTime::parse_from_rfc3339(text) {
+            Ok(time) => Ok(time.with_timezone(&Utc)),
+            Err(_) => Err("must be a time as in RFC 3339: 2026-11-24T06:35:16Z"),
+        })
+    }
+
+    /// Any text of a sensible length.
+    pub(crate) fn text(&mut self, name: &str) -> Result<Option<String>, Problem> {
+        self.parsed(name, |text| match text.len() {
+            1..=1000 => Ok(text.to_owned()),
+            _ => Err("must have 1 to 1000 octets"),
+        })
     }
 
     /// `limit` and `cursor`.

@@ -46,6 +46,8 @@ use crate::problem::ProblemBody;
         (name = "sessions", description = "Who fetched and expunged"),
         (name = "aliases", description = "Further addresses of accounts"),
         (name = "api-keys", description = "What callers of this API prove themselves with"),
+        (name = "audit-events", description = "Who did what to what"),
+        (name = "webhooks", description = "Where events are told"),
     )
 )]
 pub(crate) struct Document;
@@ -178,6 +180,9 @@ page_schema! {
     MessageList of crate::bodies::MessageBody,
     ExpungedList of crate::bodies::ExpungedBody,
     SessionList of crate::bodies::SessionBody,
+    AuditEventList of crate::bodies::AuditEventBody,
+    WebhookList of crate::bodies::WebhookBody,
+    WebhookDeliveryList of crate::bodies::WebhookDeliveryBody,
 }
 
 /// `limit` and `cursor`.

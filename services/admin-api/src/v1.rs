@@ -4,12 +4,14 @@ mod accounts;
 mod aliases;
 mod api_keys;
 mod app_passwords;
+mod audit;
 mod domains;
 mod expunged;
 mod messages;
 mod passwords;
 mod sessions;
 mod tenants;
+mod webhooks;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -43,4 +45,13 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(aliases::get, aliases::change, aliases::delete))
         .routes(routes!(api_keys::create, api_keys::list))
         .routes(routes!(api_keys::get, api_keys::revoke))
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::export))
+        .routes(routes!(webhooks::create, webhooks::list))
+        .routes(routes!(webhooks::get, webhooks::change, webhooks::delete))
+        .routes(routes!(webhooks::rotate_secret))
+        .routes(routes!(webhooks::test))
+        .routes(routes!(webhooks::deliveries))
+        .routes(routes!(webhooks::delivery))
+        .routes(routes!(webhooks::redeliver))
 }

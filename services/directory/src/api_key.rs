@@ -197,17 +197,19 @@ impl Directory {
     /// Revokes a key: the next request with it is refused.
     pub async fn revoke_api_key(&self, caller: &Caller, id: i64) -> Result<()> {
         let mut tx = self.begin(caller).await?;
-        let tenant: Option<Option<i32>> = sqlx::query_scalar(
+        let revoked: Option<(Option<i32>, String, i16)> = sqlx::query_as(
             "UPDATE restante.api_keys SET revoked_at = now()
-              WHERE key_id = $1 AND revoked_at IS NULL AND ($2::integer IS NULL OR tenant_id = $2) RETURNING tenant_id",
+              WHERE key_id = $1 AND revoked_at IS NULL AND ($2::integer IS NULL OR tenant_id = $2) RETURNING tenant_id, label, role",
         )
         .bind(id)
         .bind(caller.tenant().map(|tenant| tenant.0))
         .fetch_optional(&mut *tx)
         .await?;
-        let tenant = tenant.ok_or(Error::NotFound)?.map_or(SERVICE, TenantId);
+        let (tenant, name, role) = revoked.ok_or(Error::NotFound)?;
+        let tenant = tenant.map_or(SERVICE, TenantId);
         let target = format!("key_{id}");
-        let event = Event { tenant, action: "api-key.revoke", target: &target, before: None, after: None };
+        let before = Some(json!({"name": name, "role": Role::from_code(role).map(Role::as_str)}));
+        let event = Event { tenant, action: "api-key.revoke", target: &target, before, after: None };
         audit::record(&mut tx, caller, event).await?;
         self.finish(tx, caller).await?;
         Ok(())

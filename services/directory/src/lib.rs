@@ -16,6 +16,7 @@ mod api_key;
 mod audit;
 mod caller;
 mod credential;
+mod deliveries;
 mod domain;
 mod error;
 mod hash_pool;
@@ -41,6 +42,7 @@ mod token;
 mod usage;
 mod verifier;
 mod version;
+mod webhook;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,12 +55,13 @@ use sqlx::PgPool;
 pub use account::{Account, AccountChange, AccountQuota, AccountStatus, NewAccount};
 pub use alias::{Alias, AliasAddress, NewAlias};
 pub use api_key::{ApiKey, IssuedApiKey, NewApiKey, bootstrap_admin_token, new_api_token};
-pub use audit::Effect;
+pub use audit::{AuditEvent, AuditFilter, AuditPlace, Effect};
 pub use caller::{Caller, Reach};
 pub use credential::{AppPassword, IssuedAppPassword, NewAppPassword, Scope};
+pub use deliveries::{Became, Deliveries, DeliverySettings, DueDelivery, Tried};
 pub use domain::{Domain, DomainChange, NewDomain};
 pub use error::{Error, FieldError, Result};
-pub use housekeeping::Housekeeper;
+pub use housekeeping::{AuditSwept, Housekeeper};
 pub use idempotency::{Claim, KeptResponse};
 pub use login::{
     ClientCertificate, JwksFetch, JwksFuture, Login, LoginOutcome, LookedUp, Promises, Refusal, TokenOutcome,
@@ -78,6 +81,7 @@ pub use slow_down::SlowDownSettings;
 pub use tenant::{NewTenant, Tenant, TenantChange, TenantQuota, TenantStatus};
 pub use usage::Usage;
 pub use version::Precondition;
+pub use webhook::{DeliveryState, NewWebhook, Webhook, WebhookChange, WebhookDelivery, WebhookSecret};
 
 /// How the directory shares out what is scarce. All have defaults.
 #[derive(Debug, Clone, Deserialize)]
@@ -98,6 +102,12 @@ pub struct Settings {
     pub remembered: usize,
     /// Days after which a claim of a domain that nobody proved is forgotten, unless something lies in it. Default 30.
     pub claim_days: u32,
+    /// Days that the audit log is kept for everybody, to the end of the month; a tenant's policy may keep it longer. Default 400.
+    pub audit_days: u32,
+    /// The most webhooks of one tenant, and of the platform. Default 20.
+    pub webhooks_per_tenant: u32,
+    /// Hours that the secret before the last still signs, once another was made. Default 24.
+    pub webhook_old_secret_hours: u32,
     /// How failed logins slow down the next ones.
     pub slow_down: SlowDownSettings,
 }
@@ -113,6 +123,9 @@ impl Default for Settings {
             wrong_seconds: 3600,
             remembered: 100_000,
             claim_days: 30,
+            audit_days: 400,
+            webhooks_per_tenant: 20,
+            webhook_old_secret_hours: 24,
             slow_down: SlowDownSettings::default(),
         }
     }
@@ -137,6 +150,8 @@ pub struct Directory {
     random: Arc<dyn Random>,
     logins: Arc<Logins>,
     claim_days: u32,
+    webhooks_per_tenant: u32,
+    webhook_old_secret_hours: u32,
     key_sets: Option<Arc<login::KeySets>>,
 }
 
@@ -158,8 +173,17 @@ impl Directory {
             hashes: hash_pool::HashPool::new(bounds, Arc::clone(&clock)),
             patience: Duration::from_millis(settings.argon2_wait_ms),
         };
-        let claim_days = settings.claim_days;
-        Self { pool, keys, clock, random, logins: Arc::new(logins), claim_days, key_sets: None }
+        Self {
+            pool,
+            keys,
+            clock,
+            random,
+            logins: Arc::new(logins),
+            claim_days: settings.claim_days,
+            webhooks_per_tenant: settings.webhooks_per_tenant,
+            webhook_old_secret_hours: settings.webhook_old_secret_hours,
+            key_sets: None,
+        }
     }
 
     /// With a way to the keys of issuers; without it, no token can be checked.

@@ -1,5 +1,5 @@
-//! What of the directory hangs on which master key: the verifiers of app passwords (a keyed hash under its pepper) and the sealed
-//! secrets of recoverable ones. For `restante keys`, as the owner of the database.
+//! What of the directory hangs on which master key: the verifiers of app passwords (a keyed hash under its pepper), and the sealed
+//! secrets of recoverable ones and of webhooks. For `restante keys`, as the owner of the database.
 //!
 //! A sealed secret can be opened and sealed anew. A verifier cannot be moved without the secret: it moves when its app password next
 //! proves itself in clear (see `login::prove`), or is replaced. Until then its master key has to stay configured.
@@ -10,6 +10,7 @@ use serde_json::Value;
 use sqlx::PgPool;
 
 use crate::audit::{self, Event};
+use crate::seal::Whose;
 use crate::{Caller, Result, seal, token};
 
 /// What still needs a master key.
@@ -19,7 +20,7 @@ pub struct MasterKeyUse {
     pub id: String,
     /// App passwords whose verifier was made under it.
     pub verifiers: i64,
-    /// Recoverable app passwords whose secret is sealed under it.
+    /// Secrets of recoverable app passwords and of webhooks that are sealed under it.
     pub sealed: i64,
 }
 
@@ -31,7 +32,11 @@ pub async fn master_key_use(pool: &PgPool) -> Result<Vec<MasterKeyUse>> {
             WHERE kind IN (2, 3) AND revoked_at IS NULL AND verifier LIKE 'k%$%'
            UNION ALL
            SELECT convert_from(substring(sealed FROM 3 FOR get_byte(sealed, 1)), 'UTF8'), true FROM restante.credentials
-            WHERE kind = 3 AND revoked_at IS NULL AND length(sealed) > 2) AS u
+            WHERE kind = 3 AND revoked_at IS NULL AND length(sealed) > 2
+           UNION ALL
+           SELECT convert_from(substring(s FROM 3 FOR get_byte(s, 1)), 'UTF8'), true
+             FROM restante.webhooks w, unnest(ARRAY[w.sealed, CASE WHEN w.old_until > now() THEN w.old_sealed END]) s
+            WHERE length(s) > 2) AS u
           GROUP BY id ORDER BY id",
     )
     .fetch_all(pool)
@@ -52,6 +57,45 @@ struct Sealed {
 /// Seals under the current master key what is sealed under another, and makes its verifier anew. Answers how many were done and
 /// how many could not be opened. May be broken off and run again. Role owner.
 pub async fn reseal(pool: &PgPool, keys: &MasterKeys, random: &dyn Random) -> Result<(u64, u64)> {
+    let (done, unopened) = reseal_app_passwords(pool, keys, random).await?;
+    let (webhooks, closed) = reseal_webhooks(pool, keys, random).await?;
+    Ok((done + webhooks, unopened + closed))
+}
+
+/// A webhook's secrets: there are few webhooks, so they are looked at together.
+async fn reseal_webhooks(pool: &PgPool, keys: &MasterKeys, random: &dyn Random) -> Result<(u64, u64)> {
+    let rows: Vec<(i32, i64, Vec<u8>, Option<Vec<u8>>)> = sqlx::query_as(
+        "SELECT tenant_id, webhook_id, sealed, CASE WHEN old_until > now() THEN old_sealed END FROM restante.webhooks
+          WHERE length(sealed) > 2 AND convert_from(substring(sealed FROM 3 FOR get_byte(sealed, 1)), 'UTF8') <> $1",
+    )
+    .bind(keys.current().0)
+    .fetch_all(pool)
+    .await?;
+    let (mut done, mut unopened) = (0, 0);
+    for (tenant, webhook, sealed, old) in rows {
+        let whose = Whose::Webhook(TenantId(tenant), webhook);
+        let Some(secret) = seal::open(keys, whose, &sealed) else {
+            unopened += 1;
+            continue;
+        };
+        let old = old.and_then(|old| seal::open(keys, whose, &old));
+        let old = old.map(|old| seal::seal(keys, random, whose, &old)).transpose()?;
+        let changed = sqlx::query(
+            "UPDATE restante.webhooks SET sealed = $4, old_sealed = $5 WHERE (tenant_id, webhook_id) = ($1, $2) AND sealed = $3",
+        )
+        .bind(tenant)
+        .bind(webhook)
+        .bind(&sealed)
+        .bind(seal::seal(keys, random, whose, &secret)?)
+        .bind(old)
+        .execute(pool)
+        .await?;
+        done += changed.rows_affected();
+    }
+    Ok((done, unopened))
+}
+
+async fn reseal_app_passwords(pool: &PgPool, keys: &MasterKeys, random: &dyn Random) -> Result<(u64, u64)> {
     let (mut done, mut unopened, mut last) = (0, 0, 0);
     loop {
         let rows: Vec<Sealed> = sqlx::query_as(
@@ -67,7 +111,7 @@ pub async fn reseal(pool: &PgPool, keys: &MasterKeys, random: &dyn Random) -> Re
         let Some(end) = rows.last() else { return Ok((done, unopened)) };
         last = end.credential_id;
         for row in rows {
-            let whose = (TenantId(row.tenant_id), AccountId(row.account_id));
+            let whose = Whose::Account(TenantId(row.tenant_id), AccountId(row.account_id));
             let Some(secret) = seal::open(keys, whose, &row.sealed) else {
                 unopened += 1;
                 continue;

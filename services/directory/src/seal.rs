@@ -1,5 +1,5 @@
 //! Secrets that the server has to know again, for mechanisms that need them: sealed with AES-256-GCM under a key derived from
-//! the master key, bound to their account.
+//! the master key, bound to whose they are.
 //!
 //! ```text
 //! 1 octet version (1) | 1 octet length of the master key's id | id | 12 octets nonce | ciphertext | 16 octets tag
@@ -12,35 +12,59 @@ use runtime::keys::MasterKeys;
 use crate::{Error, Result};
 
 const VERSION: u8 = 1;
-const LABEL: &str = "restante/legacy-app-password/1";
 
-/// Seals a secret of an account.
-pub(crate) fn seal(
-    keys: &MasterKeys,
-    random: &dyn Random,
-    (tenant, account): (TenantId, AccountId),
-    secret: &Secret,
-) -> Result<Vec<u8>> {
+/// Whose a secret is: it opens for nobody else.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Whose {
+    /// A recoverable app password of this account.
+    Account(TenantId, AccountId),
+    /// The secret of this webhook.
+    Webhook(TenantId, i64),
+}
+
+impl Whose {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Account(..) => "restante/legacy-app-password/1",
+            Self::Webhook(..) => "restante/webhook-secret/1",
+        }
+    }
+
+    fn bound_to(self) -> Aad<[u8; 12]> {
+        let (tenant, of) = match self {
+            Self::Account(tenant, account) => (tenant, account.0),
+            Self::Webhook(tenant, webhook) => (tenant, webhook),
+        };
+        let mut both = [0; 12];
+        let (first, last) = both.split_at_mut(4);
+        first.copy_from_slice(&tenant.0.to_be_bytes());
+        last.copy_from_slice(&of.to_be_bytes());
+        Aad::from(both)
+    }
+}
+
+/// Seals a secret.
+pub(crate) fn seal(keys: &MasterKeys, random: &dyn Random, whose: Whose, secret: &Secret) -> Result<Vec<u8>> {
     let (id, _) = keys.current();
     let mut nonce = [0; NONCE_LEN];
     random.fill(&mut nonce);
     let mut octets = secret.expose().to_vec();
-    key(&keys.derive(LABEL))?
-        .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), bound_to(tenant, account), &mut octets)
+    key(&keys.derive(whose.label()))?
+        .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), whose.bound_to(), &mut octets)
         .map_err(|_| Error::Internal("sealing failed"))?;
     let length = u8::try_from(id.len()).map_err(|_| Error::Internal("a master key's id is too long"))?;
     Ok([&[VERSION, length], id.as_bytes(), &nonce, &octets].concat())
 }
 
-/// Opens it. Nothing if it is not one of this account's, or its master key is no longer configured.
-pub(crate) fn open(keys: &MasterKeys, (tenant, account): (TenantId, AccountId), sealed: &[u8]) -> Option<Secret> {
+/// Opens it. Nothing if it is somebody else's, or its master key is no longer configured.
+pub(crate) fn open(keys: &MasterKeys, whose: Whose, sealed: &[u8]) -> Option<Secret> {
     let (&[VERSION, length], rest) = sealed.split_first_chunk::<2>()? else { return None };
     let (id, rest) = rest.split_at_checked(usize::from(length))?;
     let (nonce, rest) = rest.split_first_chunk::<NONCE_LEN>()?;
-    let derived = keys.derive_under(std::str::from_utf8(id).ok()?, LABEL)?;
+    let derived = keys.derive_under(std::str::from_utf8(id).ok()?, whose.label())?;
     let mut octets = rest.to_vec();
     let nonce = Nonce::assume_unique_for_key(*nonce);
-    let opened = key(&derived).ok()?.open_in_place(nonce, bound_to(tenant, account), &mut octets).ok()?;
+    let opened = key(&derived).ok()?.open_in_place(nonce, whose.bound_to(), &mut octets).ok()?;
     let length = opened.len();
     // Truncated, not copied: the one buffer is then wiped.
     octets.truncate(length);
@@ -52,14 +76,6 @@ fn key(octets: &[u8; 32]) -> Result<LessSafeKey> {
     Ok(LessSafeKey::new(key))
 }
 
-fn bound_to(tenant: TenantId, account: AccountId) -> Aad<[u8; 12]> {
-    let mut both = [0; 12];
-    let (first, last) = both.split_at_mut(4);
-    first.copy_from_slice(&tenant.0.to_be_bytes());
-    last.copy_from_slice(&account.0.to_be_bytes());
-    Aad::from(both)
-}
-
 #[cfg(test)]
 mod tests {
     use mail_types::SystemRandom;
@@ -67,18 +83,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_opens_for_its_account_only() {
+    fn a_secret_opens_for_its_owner_only() {
         let keys = |text: &str| MasterKeys::parse(&Secret::from(text)).unwrap();
         let one = "one:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
         let two = "two:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
-        let alice = (TenantId(1), AccountId(2));
+        let alice = Whose::Account(TenantId(1), AccountId(2));
         let secret = Secret::from("rst-0123456789");
         let sealed = seal(&keys(one), &SystemRandom, alice, &secret).unwrap();
         assert_ne!(sealed, seal(&keys(one), &SystemRandom, alice, &secret).unwrap());
         assert_eq!(open(&keys(one), alice, &sealed), Some(secret.clone()));
         assert_eq!(open(&keys(&format!("{two},{one}")), alice, &sealed), Some(secret), "an older key still opens");
         assert_eq!(open(&keys(two), alice, &sealed), None);
-        assert_eq!(open(&keys(one), (TenantId(1), AccountId(3)), &sealed), None);
+        assert_eq!(open(&keys(one), Whose::Account(TenantId(1), AccountId(3)), &sealed), None);
+        assert_eq!(open(&keys(one), Whose::Webhook(TenantId(1), 2), &sealed), None);
         for at in 0..sealed.len() {
             let mut changed = sealed.clone();
             changed[at] ^= 1;

@@ -18,6 +18,8 @@ struct Names {
     key: String,
     unique_id: String,
     session: String,
+    hook: String,
+    delivery: String,
 }
 
 impl Names {
@@ -26,6 +28,7 @@ impl Names {
         let address = if path.starts_with("/v1/aliases") { self.alias } else { self.address };
         let id = match path {
             _ if path.starts_with("/v1/api-keys") => &self.key,
+            _ if path.starts_with("/v1/webhooks") => &self.hook,
             _ if path.contains("/sessions/") => &self.session,
             _ => &self.credential,
         };
@@ -34,6 +37,7 @@ impl Names {
             .replace("{address}", address)
             .replace("{unique_id}", &self.unique_id)
             .replace("{id}", id)
+            .replace("{delivery}", &self.delivery)
     }
 }
 
@@ -47,6 +51,7 @@ fn body(method: &str, path: &str) -> Value {
         ("put", "/v1/accounts/{address}/password") => json!({"password": "correct horse"}),
         ("post", "/v1/accounts/{address}/app-passwords") => json!({"name": "x"}),
         ("post", "/v1/accounts/{address}/messages/restore") => json!({"since": "2026-01-01T00:00:00Z"}),
+        ("patch", "/v1/webhooks/{id}") => json!({"description": "x"}),
         ("patch", "/v1/aliases/{address}") => json!({"targets": ["bob@acme.test"]}),
         _ => Value::Null,
     }
@@ -94,7 +99,13 @@ async fn every_operation_by_every_role_on_own_and_foreign_things() {
     let world = World::new().await;
     let (acme, globex) = (world.tenant("acme").await, world.tenant("globex").await);
     world.make("/v1/accounts", json!({"address": "gus@globex.test"})).await;
+    let new = json!({"url": "https://hooks.acme.test/", "events": ["*"], "tenant": "acme"});
+    let hook = world.make("/v1/webhooks", new).await["id"].as_str().unwrap().to_owned();
+    let delivery =
+        world.make(&format!("/v1/webhooks/{hook}/test"), Value::Null).await["id"].as_str().unwrap().to_owned();
     let own = Names {
+        hook,
+        delivery,
         slug: "acme",
         domain: "acme.test",
         address: "alice@acme.test",
@@ -105,6 +116,8 @@ async fn every_operation_by_every_role_on_own_and_foreign_things() {
         session: world.quit("alice@acme.test", 1, &[]).await,
     };
     let missing = Names {
+        hook: "hook_999999".to_owned(),
+        delivery: "dlv_999999".to_owned(),
         slug: "nobody",
         domain: "nobody.test",
         address: "nobody@nobody.test",

@@ -6,6 +6,7 @@
     reason = "helpers of tests: what is not there fails the test"
 )]
 
+mod audit;
 mod clients;
 mod documents;
 mod domains;
@@ -18,3 +19,4 @@ mod refusals;
 mod server;
 mod support;
 mod undelete;
+mod webhooks;

@@ -104,6 +104,11 @@ impl World {
         Self { database, pool, state, router, dns, platform }
     }
 
+    /// The database under it.
+    pub(crate) fn database(&self) -> &TestDatabase {
+        &self.database
+    }
+
     /// Any request.
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.unwrap();
