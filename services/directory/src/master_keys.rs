@@ -62,9 +62,12 @@ pub async fn reseal(pool: &PgPool, keys: &MasterKeys, random: &dyn Random) -> Re
     Ok((done + webhooks, unopened + closed))
 }
 
-/// A webhook's secrets: there are few webhooks, so they are looked at together.
+/// A webhook's secrets: its tenant and number, what is in force, and what still signs too.
+type SealedWebhook = (i32, i64, Vec<u8>, Option<Vec<u8>>);
+
+/// There are few webhooks, so they are looked at together.
 async fn reseal_webhooks(pool: &PgPool, keys: &MasterKeys, random: &dyn Random) -> Result<(u64, u64)> {
-    let rows: Vec<(i32, i64, Vec<u8>, Option<Vec<u8>>)> = sqlx::query_as(
+    let rows: Vec<SealedWebhook> = sqlx::query_as(
         "SELECT tenant_id, webhook_id, sealed, CASE WHEN old_until > now() THEN old_sealed END FROM restante.webhooks
           WHERE length(sealed) > 2 AND convert_from(substring(sealed FROM 3 FOR get_byte(sealed, 1)), 'UTF8') <> $1",
     )

@@ -102,8 +102,10 @@ impl Receiver {
         self.at_once[0].fetch_sub(1, Ordering::SeqCst);
         stream.write_all(format!("HTTP/1.1 {answer}\r\n\r\n").as_bytes()).await?;
         // As much as anybody takes: nobody has to.
-        while path == "/huge" {
-            stream.write_all(&[b'x'; 65536]).await?;
+        if path == "/huge" {
+            loop {
+                stream.write_all(&[b'x'; 65536]).await?;
+            }
         }
         stream.read_u8().await.map(drop)
     }
