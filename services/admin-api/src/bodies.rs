@@ -4,10 +4,12 @@
 mod identity;
 mod desk;
 mod oidc;
+mod audit;
 mod policy;
 mod requests;
 mod resources;
 mod undelete;
+mod webhooks;
 
 use directory::Quota;
 use serde::Serialize;
@@ -23,6 +25,7 @@ pub use desk::{
     TranscriptWhole, TranscriptsBegin,
 };
 pub use oidc::{OidcIssuerBody, OidcIssuerSet, RequiredClaimBody, RoleClaimBody, SignInCode};
+pub use audit::AuditEventBody;
 pub use policy::{
     AccountPolicy, AccountSessions, AddressClaimWord, DeleWord, DevicePolicy, DomainPolicy, ExpireWord, OauthPolicy,
     OverQuotaWord, TenantPolicy, TenantSessions, Utf8Word, ViewWord,
@@ -36,6 +39,9 @@ pub use resources::{
     MessageBody, SummedUsage, TenantBody,
 };
 pub use undelete::{ExpungedBody, MessagesRestore, OutcomeWord, RestoredBody, SessionBody, TlsWord};
+pub use webhooks::{
+    DeliveryWord, WebhookBody, WebhookDeliveryBody, WebhookDeliveryWhole, WebhookIssued, WebhookNew, WebhookPatch,
+};
 
 /// What a tenant may use; null is no limit.
 #[derive(Debug, Clone, Default, Serialize, ToSchema)]

@@ -5,6 +5,7 @@ use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use directory::{AliasAddress, DEFAULT_LIMIT, MAX_LIMIT, PageRequest, Precondition};
 use ipnet::IpNet;
 use mail_types::{Address, DomainName, SessionUuid, TenantSlug};
@@ -228,6 +229,14 @@ impl Params {
     /// `cascade`: deletes with what depends on it.
     pub(crate) fn cascade(&mut self) -> Result<bool, Problem> {
         Ok(self.parsed("cascade", one_of(BOOLEAN))?.unwrap_or_default())
+    }
+
+    /// A time (RFC 3339).
+    pub(crate) fn time(&mut self, name: &str) -> Result<Option<DateTime<Utc>>, Problem> {
+        self.parsed(name, |text| match DateTime::parse_from_rfc3339(text) {
+            Ok(time) => Ok(time.with_timezone(&Utc)),
+            Err(_) => Err("must be a time as in RFC 3339: 2026-11-24T06:35:16Z"),
+        })
     }
 
     /// `limit` and `cursor`.

@@ -52,6 +52,8 @@ use crate::problem::ProblemBody;
         (name = "oidc", description = "Issuers that sign people in"),
         (name = "me", description = "Who asks"),
         (name = "api-keys", description = "What callers of this API prove themselves with"),
+        (name = "audit-events", description = "Who did what to what"),
+        (name = "webhooks", description = "Where events are told"),
     )
 )]
 pub(crate) struct Document;
@@ -192,6 +194,9 @@ page_schema! {
     SessionList of crate::bodies::SessionBody,
     LiveSessionList of crate::bodies::LiveSessionBody,
     ActivityList of crate::bodies::ActivityBody,
+    AuditEventList of crate::bodies::AuditEventBody,
+    WebhookList of crate::bodies::WebhookBody,
+    WebhookDeliveryList of crate::bodies::WebhookDeliveryBody,
 }
 
 /// `limit` and `cursor`.

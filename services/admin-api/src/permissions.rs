@@ -105,6 +105,18 @@ pub(crate) const OPERATIONS: &[(Method, &str, Needs)] = &[
     (POST, "/v1/me/totp/remove", Person),
     (POST, "/v1/me/totp/recovery-codes", Person),
     (DELETE, "/v1/admins/{id}/totp", A(P::AdminsWrite)),
+    (GET, "/v1/audit-events", A(P::AuditRead)),
+    (GET, "/v1/audit-events/export", A(P::AuditRead)),
+    (POST, "/v1/webhooks", A(P::WebhooksWrite)),
+    (GET, "/v1/webhooks", A(P::WebhooksRead)),
+    (GET, "/v1/webhooks/{id}", A(P::WebhooksRead)),
+    (PATCH, "/v1/webhooks/{id}", A(P::WebhooksWrite)),
+    (DELETE, "/v1/webhooks/{id}", A(P::WebhooksWrite)),
+    (POST, "/v1/webhooks/{id}/rotate-secret", A(P::WebhooksWrite)),
+    (POST, "/v1/webhooks/{id}/test", A(P::WebhooksWrite)),
+    (GET, "/v1/webhooks/{id}/deliveries", A(P::WebhooksRead)),
+    (GET, "/v1/webhooks/{id}/deliveries/{delivery}", A(P::WebhooksRead)),
+    (POST, "/v1/webhooks/{id}/deliveries/{delivery}/redeliver", A(P::WebhooksWrite)),
 ];
 
 /// What an operation needs; `None`: there is no such operation.

@@ -50,6 +50,7 @@ pub(crate) fn policy_change(fields: &mut Fields, of: Of) -> PolicyChange {
         if of >= Of::Tenant {
             change.retention_days = policy.change("retention_days", integer(1, 365));
             change.kept_quota_percent = policy.change("kept_quota_percent", integer(0, 1_000));
+            change.audit_days = policy.change("audit_days", integer(1, 3_650));
             change.oauth = policy.change("oauth", typed::<OauthIssuer>(OAUTH));
             change.client_ca = policy.change("client_ca", text).map(|pem| pem.map(|pem| ClientCa { pem }));
         }

@@ -6,6 +6,7 @@ mod activity;
 mod aliases;
 mod api_keys;
 mod app_passwords;
+mod audit;
 mod domains;
 mod expunged;
 mod me;
@@ -19,6 +20,7 @@ mod sign_in;
 mod sign_in_sessions;
 mod tenants;
 mod transcripts;
+mod webhooks;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -83,4 +85,13 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(oidc::begin))
         .routes(routes!(oidc::callback))
         .routes(routes!(oidc::exchange))
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::export))
+        .routes(routes!(webhooks::create, webhooks::list))
+        .routes(routes!(webhooks::get, webhooks::change, webhooks::delete))
+        .routes(routes!(webhooks::rotate_secret))
+        .routes(routes!(webhooks::test))
+        .routes(routes!(webhooks::deliveries))
+        .routes(routes!(webhooks::delivery))
+        .routes(routes!(webhooks::redeliver))
 }

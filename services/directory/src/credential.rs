@@ -10,6 +10,7 @@ use sqlx::types::ipnet::IpNet;
 use crate::password::{KeptPassword, NewPassword};
 use crate::policy::{EffectivePolicy, Level};
 use crate::scram::Salt;
+use crate::seal::Whose;
 use crate::{Caller, Directory, Error, Policy, Precondition, Result, account, password, seal, token, verifier};
 
 /// The column `kind` of a password.
@@ -184,10 +185,11 @@ impl Directory {
         };
         let mut tx = self.begin(caller).await?;
         let account = account::find_locked(&mut tx, caller, address, precondition).await?;
-        revoke_password(&mut tx, account.tenant_id, account.id).await?;
+        let had = revoke_password(&mut tx, account.tenant_id, account.id).await?;
         insert_password(&mut tx, account.tenant_id, account.id, &kept).await?;
         account::touch_credentials(&mut tx, account.tenant_id, account.id).await?;
-        account::record(&mut tx, caller, "account.set-password", &account, None, None).await?;
+        let (before, after) = (json!({"has_password": had}), json!({"has_password": true}));
+        account::record(&mut tx, caller, "account.set-password", &account, Some(before), Some(after)).await?;
         self.finish(tx, caller).await?;
         Ok(())
     }
@@ -196,9 +198,10 @@ impl Directory {
     pub async fn remove_password(&self, caller: &Caller, address: &Address, precondition: &Precondition) -> Result<()> {
         let mut tx = self.begin(caller).await?;
         let account = account::find_locked(&mut tx, caller, address, precondition).await?;
-        revoke_password(&mut tx, account.tenant_id, account.id).await?;
+        let had = revoke_password(&mut tx, account.tenant_id, account.id).await?;
         account::touch_credentials(&mut tx, account.tenant_id, account.id).await?;
-        account::record(&mut tx, caller, "account.remove-password", &account, None, None).await?;
+        let (before, after) = (json!({"has_password": had}), json!({"has_password": false}));
+        account::record(&mut tx, caller, "account.remove-password", &account, Some(before), Some(after)).await?;
         self.finish(tx, caller).await?;
         Ok(())
     }
@@ -233,7 +236,7 @@ impl Directory {
             if !EffectivePolicy::of_account(&mut tx, &account).await?.legacy_mechanisms {
                 return Err(Error::invalid("/legacy", "not_allowed", "the domain's policy has no legacy_mechanisms"));
             }
-            let of = (account.tenant_id, account.id);
+            let of = Whose::Account(account.tenant_id, account.id);
             (LEGACY_APP_PASSWORD, Some(seal::seal(&self.keys, &*self.random, of, &secret)?))
         } else {
             (APP_PASSWORD, None)
@@ -294,21 +297,28 @@ impl Directory {
     pub async fn revoke_app_password(&self, caller: &Caller, address: &Address, id: CredentialId) -> Result<()> {
         let mut tx = self.begin(caller).await?;
         let account = account::find_locked(&mut tx, caller, address, &Precondition::None).await?;
-        let revoked = sqlx::query(
+        let revoked: Option<String> = sqlx::query_scalar(
             "UPDATE restante.credentials SET revoked_at = now(), verifier = '', sealed = NULL, scram256 = NULL, scram1 = NULL
-              WHERE tenant_id = $1 AND account_id = $2 AND credential_id = $3 AND kind = ANY ($4) AND revoked_at IS NULL",
+              WHERE tenant_id = $1 AND account_id = $2 AND credential_id = $3 AND kind = ANY ($4) AND revoked_at IS NULL
+             RETURNING label",
         )
         .bind(account.tenant_id.0)
         .bind(account.id.0)
         .bind(id.0)
         .bind(APP_PASSWORDS.as_slice())
-        .execute(&mut *tx)
+        .fetch_optional(&mut *tx)
         .await?;
-        if revoked.rows_affected() == 0 {
-            return Err(Error::NotFound);
-        }
+        let name = revoked.ok_or(Error::NotFound)?;
         account::touch_credentials(&mut tx, account.tenant_id, account.id).await?;
-        account::record(&mut tx, caller, "app-password.revoke", &account, Some(json!({"id": id.0})), None).await?;
+        account::record(
+            &mut tx,
+            caller,
+            "app-password.revoke",
+            &account,
+            Some(json!({"id": id.0, "name": name})),
+            None,
+        )
+        .await?;
         self.finish(tx, caller).await?;
         Ok(())
     }
@@ -384,8 +394,9 @@ pub(crate) async fn insert_password(
     Ok(())
 }
 
-async fn revoke_password(tx: &mut PgConnection, tenant: TenantId, account: AccountId) -> Result<()> {
-    sqlx::query(
+/// Whether there was one.
+async fn revoke_password(tx: &mut PgConnection, tenant: TenantId, account: AccountId) -> Result<bool> {
+    let revoked = sqlx::query(
         "UPDATE restante.credentials SET revoked_at = now(), verifier = '', scram256 = NULL, scram1 = NULL
           WHERE tenant_id = $1 AND account_id = $2 AND kind = $3 AND revoked_at IS NULL",
     )
@@ -394,5 +405,5 @@ async fn revoke_password(tx: &mut PgConnection, tenant: TenantId, account: Accou
     .bind(PASSWORD)
     .execute(tx)
     .await?;
-    Ok(())
+    Ok(revoked.rows_affected() > 0)
 }

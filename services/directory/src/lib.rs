@@ -19,6 +19,7 @@ mod authenticate;
 mod caller;
 mod credential;
 mod desk;
+mod deliveries;
 mod domain;
 mod error;
 mod hash_pool;
@@ -46,6 +47,7 @@ mod token;
 mod usage;
 mod verifier;
 mod version;
+mod webhook;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,9 +65,10 @@ pub use admin::{
 };
 pub use alias::{Alias, AliasAddress, NewAlias};
 pub use api_key::{ApiKey, ApiKeyChange, IssuedApiKey, NewApiKey, bootstrap_admin_token, new_api_token};
-pub use audit::Effect;
+pub use audit::{AuditEvent, AuditFilter, AuditPlace, Effect};
 pub use caller::{Caller, Principal, Reach, SignedIn};
 pub use credential::{AppPassword, IssuedAppPassword, NewAppPassword, Scope};
+pub use deliveries::{Became, Deliveries, DeliverySettings, DueDelivery, Tried};
 pub use desk::{
     Activity, ActivityFilter, ActivityKind, Certificate, CredentialName, Diagnosis, DnsFacts, Finding, LiveReport,
     LiveSession, LiveSessionFilter, NewTranscript, RefusalReason, RefusedAttempt, RefusedLogins, Report, Reported,
@@ -73,7 +76,7 @@ pub use desk::{
 };
 pub use domain::{Domain, DomainChange, DomainFilter, NewDomain};
 pub use error::{Error, FieldError, Result};
-pub use housekeeping::Housekeeper;
+pub use housekeeping::{AuditSwept, Housekeeper};
 pub use idempotency::{Claim, KeptResponse};
 pub use login::{
     ClientCertificate, JwksFetch, JwksFuture, Login, LoginOutcome, LookedUp, Promises, Refusal, TokenOutcome, Witness,
@@ -95,6 +98,7 @@ pub use slow_down::SlowDownSettings;
 pub use tenant::{NewTenant, Tenant, TenantChange, TenantFilter, TenantStatus};
 pub use usage::Usage;
 pub use version::Precondition;
+pub use webhook::{DeliveryState, NewWebhook, Webhook, WebhookChange, WebhookDelivery, WebhookSecret};
 
 /// How the directory shares out what is scarce. All have defaults.
 #[derive(Debug, Clone, Deserialize)]
@@ -115,6 +119,12 @@ pub struct Settings {
     pub remembered: usize,
     /// Days after which a claim of a domain that nobody proved is forgotten, unless something lies in it. Default 30.
     pub claim_days: u32,
+    /// Days that the audit log is kept for everybody, to the end of the month; a tenant's policy may keep it longer. Default 400.
+    pub audit_days: u32,
+    /// The most webhooks of one tenant, and of the platform. Default 20.
+    pub webhooks_per_tenant: u32,
+    /// Hours that the secret before the last still signs, once another was made. Default 24.
+    pub webhook_old_secret_hours: u32,
     /// How failed logins slow down the next ones.
     pub slow_down: SlowDownSettings,
     /// How long what administrators sign in with lasts.
@@ -132,6 +142,9 @@ impl Default for Settings {
             wrong_seconds: 3600,
             remembered: 100_000,
             claim_days: 30,
+            audit_days: 400,
+            webhooks_per_tenant: 20,
+            webhook_old_secret_hours: 24,
             slow_down: SlowDownSettings::default(),
             sign_in: SignInSettings::default(),
         }
@@ -157,6 +170,8 @@ pub struct Directory {
     random: Arc<dyn Random>,
     logins: Arc<Logins>,
     claim_days: u32,
+    webhooks_per_tenant: u32,
+    webhook_old_secret_hours: u32,
     key_sets: Option<Arc<login::KeySets>>,
     sign_in: Arc<SignInSettings>,
     signing: Arc<admin::SigningKeys>,
@@ -183,9 +198,21 @@ impl Directory {
             hashes: hash_pool::HashPool::new(bounds, Arc::clone(&clock)),
             patience: Duration::from_millis(settings.argon2_wait_ms),
         };
-        let claim_days = settings.claim_days;
-        let logins = Arc::new(logins);
-        Self { pool, keys, clock, random, logins, claim_days, key_sets: None, sign_in, signing: Arc::default(), oidc: None, noted: Arc::default() }
+        Self {
+            pool,
+            keys,
+            clock,
+            random,
+            logins: Arc::new(logins),
+            claim_days: settings.claim_days,
+            webhooks_per_tenant: settings.webhooks_per_tenant,
+            webhook_old_secret_hours: settings.webhook_old_secret_hours,
+            key_sets: None,
+            sign_in,
+            signing: Arc::default(),
+            oidc: None,
+            noted: Arc::default(),
+        }
     }
 
     /// With a way to the keys of issuers; without it, no token can be checked.

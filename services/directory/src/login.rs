@@ -249,8 +249,9 @@ impl LookedUp {
                 }
                 Material::Secrets => {
                     let sealed = candidate.sealed.as_deref().filter(|_| candidate.kind == LEGACY_APP_PASSWORD);
-                    let secret =
-                        sealed.and_then(|sealed| seal::open(&self.directory.keys, (found.tenant, found.id), sealed));
+                    let secret = sealed.and_then(|sealed| {
+                        seal::open(&self.directory.keys, seal::Whose::Account(found.tenant, found.id), sealed)
+                    });
                     account.secrets.extend(secret.map(|secret| (chosen, secret)));
                 }
             }

@@ -1,5 +1,5 @@
 //! What of the directory hangs on which master key: the verifiers of app passwords (a keyed hash under its pepper) and sealed
-//! secrets, of recoverable app passwords, one-time codes, signing keys and issuers. For `restante keys`, as the owner of the database.
+//! secrets, of recoverable app passwords, one-time codes, signing keys, issuers and webhooks. For `restante keys`, as the owner of the database.
 //!
 //! A sealed secret can be opened and sealed anew. A verifier cannot be moved without the secret: it moves when its app password next
 //! proves itself in clear (see `login::prove`), or is replaced. Until then its master key has to stay configured.
@@ -10,7 +10,7 @@ use serde_json::Value;
 use sqlx::PgPool;
 
 use crate::audit::{self, Event};
-use crate::seal::{self, Purpose};
+use crate::seal::{self, Purpose, Whose};
 use crate::{Caller, Result, token};
 
 /// What still needs a master key.
@@ -39,7 +39,11 @@ pub async fn master_key_use(pool: &PgPool) -> Result<Vec<MasterKeyUse>> {
              UNION ALL SELECT totp_offered FROM restante.admins
              UNION ALL SELECT client_secret FROM restante.oidc_issuers
              UNION ALL SELECT sealed FROM restante.signing_keys WHERE retired_at IS NULL) AS o
-            WHERE length(o.sealed) > 2) AS u
+            WHERE length(o.sealed) > 2
+           UNION ALL
+           SELECT convert_from(substring(s FROM 3 FOR get_byte(s, 1)), 'UTF8'), true
+             FROM restante.webhooks w, unnest(ARRAY[w.sealed, CASE WHEN w.old_until > now() THEN w.old_sealed END]) s
+            WHERE length(s) > 2) AS u
           GROUP BY id ORDER BY id",
     )
     .fetch_all(pool)
@@ -60,8 +64,14 @@ struct Sealed {
 /// Seals under the current master key what is sealed under another, and makes its verifier anew. Answers how many were done and
 /// how many could not be opened. May be broken off and run again. Role owner.
 pub async fn reseal(pool: &PgPool, keys: &MasterKeys, random: &dyn Random) -> Result<(u64, u64)> {
-    let (mut done, mut unopened) = reseal_others(pool, keys, random).await?;
-    let mut last = 0;
+    let (others, closed) = reseal_others(pool, keys, random).await?;
+    let (webhooks, shut) = reseal_webhooks(pool, keys, random).await?;
+    let (passwords, unopened) = reseal_app_passwords(pool, keys, random).await?;
+    Ok((others + webhooks + passwords, closed + shut + unopened))
+}
+
+async fn reseal_app_passwords(pool: &PgPool, keys: &MasterKeys, random: &dyn Random) -> Result<(u64, u64)> {
+    let (mut done, mut unopened, mut last) = (0, 0, 0);
     loop {
         let rows: Vec<Sealed> = sqlx::query_as(
             "SELECT tenant_id, account_id, credential_id, verifier, sealed FROM restante.credentials
@@ -76,7 +86,7 @@ pub async fn reseal(pool: &PgPool, keys: &MasterKeys, random: &dyn Random) -> Re
         let Some(end) = rows.last() else { return Ok((done, unopened)) };
         last = end.credential_id;
         for row in rows {
-            let whose = (TenantId(row.tenant_id), AccountId(row.account_id));
+            let whose = Whose::Account(TenantId(row.tenant_id), AccountId(row.account_id));
             let Some(secret) = seal::open(keys, whose, &row.sealed) else {
                 unopened += 1;
                 continue;
@@ -96,6 +106,42 @@ pub async fn reseal(pool: &PgPool, keys: &MasterKeys, random: &dyn Random) -> Re
             done += changed.rows_affected();
         }
     }
+}
+
+/// A webhook's secrets: its tenant and number, what is in force, and what still signs too.
+type SealedWebhook = (i32, i64, Vec<u8>, Option<Vec<u8>>);
+
+/// There are few webhooks, so they are looked at together.
+async fn reseal_webhooks(pool: &PgPool, keys: &MasterKeys, random: &dyn Random) -> Result<(u64, u64)> {
+    let rows: Vec<SealedWebhook> = sqlx::query_as(
+        "SELECT tenant_id, webhook_id, sealed, CASE WHEN old_until > now() THEN old_sealed END FROM restante.webhooks
+          WHERE length(sealed) > 2 AND convert_from(substring(sealed FROM 3 FOR get_byte(sealed, 1)), 'UTF8') <> $1",
+    )
+    .bind(keys.current().0)
+    .fetch_all(pool)
+    .await?;
+    let (mut done, mut unopened) = (0, 0);
+    for (tenant, webhook, sealed, old) in rows {
+        let whose = Whose::Webhook(TenantId(tenant), webhook);
+        let Some(secret) = seal::open(keys, whose, &sealed) else {
+            unopened += 1;
+            continue;
+        };
+        let old = old.and_then(|old| seal::open(keys, whose, &old));
+        let old = old.map(|old| seal::seal(keys, random, whose, &old)).transpose()?;
+        let changed = sqlx::query(
+            "UPDATE restante.webhooks SET sealed = $4, old_sealed = $5 WHERE (tenant_id, webhook_id) = ($1, $2) AND sealed = $3",
+        )
+        .bind(tenant)
+        .bind(webhook)
+        .bind(&sealed)
+        .bind(seal::seal(keys, random, whose, &secret)?)
+        .bind(old)
+        .execute(pool)
+        .await?;
+        done += changed.rows_affected();
+    }
+    Ok((done, unopened))
 }
 
 /// A sealed secret that belongs to no account.

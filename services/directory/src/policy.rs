@@ -23,6 +23,8 @@ pub use trust::{AddressClaim, ClientCa, OauthIssuer};
 const MAX_RETENTION_DAYS: u32 = 365;
 /// The most expunged mail that an account may keep, in percent of its quota.
 const MAX_KEPT_QUOTA_PERCENT: u32 = 1_000;
+/// The longest that the audit log is kept for a tenant, in days.
+const MAX_AUDIT_DAYS: u32 = 3_650;
 /// The longest that a view or an expiry goes back, in days.
 const MAX_DAYS: u32 = 36_500;
 /// The longest LOGIN-DELAY, in seconds.
@@ -142,6 +144,9 @@ pub struct Policy {
     /// its day. Tenants only; without effect on accounts without a quota. Default 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_quota_percent: Option<u32>,
+    /// Days that the audit log is kept, to the end of the month; tenants only. Never less than the operator keeps it for everybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit_days: Option<u32>,
     /// Default: everything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub view: Option<View>,
@@ -205,6 +210,7 @@ impl Policy {
         let ranges = [
             ("/policy/retention_days", self.retention_days, 1, MAX_RETENTION_DAYS),
             ("/policy/kept_quota_percent", self.kept_quota_percent, 0, MAX_KEPT_QUOTA_PERCENT),
+            ("/policy/audit_days", self.audit_days, 1, MAX_AUDIT_DAYS),
             ("/policy/view/last_days", days, 1, MAX_DAYS),
             ("/policy/expire_days", expire, 1, MAX_DAYS),
             ("/policy/login_delay_seconds", self.login_delay_seconds, 0, MAX_LOGIN_DELAY_SECONDS),
@@ -227,6 +233,7 @@ impl Policy {
         let decided = [
             ("retention_days", self.retention_days.is_some(), of_tenant),
             ("kept_quota_percent", self.kept_quota_percent.is_some(), of_tenant),
+            ("audit_days", self.audit_days.is_some(), of_tenant),
             ("oauth", self.oauth.is_some(), of_tenant),
             ("client_ca", self.client_ca.is_some(), of_tenant),
             ("sessions/per_tenant", self.sessions.per_tenant.is_some(), of_tenant),
@@ -322,13 +329,13 @@ mod tests {
     #[test]
     fn each_level_decides_what_is_its_own() {
         let all = policy(json!({
-            "over_quota": "defer", "retention_days": 7, "kept_quota_percent": 50, "view": "new_for_device", "dele": "hide", "exclusive": true,
+            "over_quota": "defer", "retention_days": 7, "kept_quota_percent": 50, "audit_days": 400, "view": "new_for_device", "dele": "hide", "exclusive": true,
             "login_delay_seconds": 1, "expire_days": 1, "scram_passwords": true, "legacy_mechanisms": true,
             "utf8": "refuse", "sessions": {"per_account": 1, "per_tenant": 1, "per_address": 1},
         }));
         assert_eq!(faults(&all, Level::Tenant).len(), 0);
-        assert_eq!(faults(&all, Level::Domain).len(), 4);
-        assert_eq!(faults(&all, Level::Account).len(), 6);
-        assert_eq!(faults(&all, Level::Credential).len(), 11);
+        assert_eq!(faults(&all, Level::Domain).len(), 5);
+        assert_eq!(faults(&all, Level::Account).len(), 7);
+        assert_eq!(faults(&all, Level::Credential).len(), 12);
     }
 }

@@ -24,6 +24,8 @@ pub(crate) enum Purpose {
     SigningKey,
     /// What proves us to a tenant's issuer.
     OidcClient,
+    /// What a webhook's deliveries are signed with.
+    Webhook,
 }
 
 impl Purpose {
@@ -33,23 +35,44 @@ impl Purpose {
             Self::Totp => "restante/totp/1",
             Self::SigningKey => "restante/signing-key/1",
             Self::OidcClient => "restante/oidc-client/1",
+            Self::Webhook => "restante/webhook-secret/1",
         }
     }
 }
 
-/// Seals a secret of an account.
-pub(crate) fn seal(
-    keys: &MasterKeys,
-    random: &dyn Random,
-    (tenant, account): (TenantId, AccountId),
-    secret: &Secret,
-) -> Result<Vec<u8>> {
-    seal_for(keys, random, Purpose::LegacyAppPassword, &of_account(tenant, account), secret)
+/// Whose a secret of a tenant's is: it opens for nobody else.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Whose {
+    /// A recoverable app password of this account.
+    Account(TenantId, AccountId),
+    /// The secret of this webhook.
+    Webhook(TenantId, i64),
 }
 
-/// Opens it. Nothing if it is not one of this account's, or its master key is no longer configured.
-pub(crate) fn open(keys: &MasterKeys, (tenant, account): (TenantId, AccountId), sealed: &[u8]) -> Option<Secret> {
-    open_for(keys, Purpose::LegacyAppPassword, &of_account(tenant, account), sealed)
+impl Whose {
+    fn bound_to(self) -> (Purpose, [u8; 12]) {
+        let (purpose, tenant, of) = match self {
+            Self::Account(tenant, account) => (Purpose::LegacyAppPassword, tenant, account.0),
+            Self::Webhook(tenant, webhook) => (Purpose::Webhook, tenant, webhook),
+        };
+        let mut both = [0; 12];
+        let (first, last) = both.split_at_mut(4);
+        first.copy_from_slice(&tenant.0.to_be_bytes());
+        last.copy_from_slice(&of.to_be_bytes());
+        (purpose, both)
+    }
+}
+
+/// Seals a secret of a tenant's.
+pub(crate) fn seal(keys: &MasterKeys, random: &dyn Random, whose: Whose, secret: &Secret) -> Result<Vec<u8>> {
+    let (purpose, of) = whose.bound_to();
+    seal_for(keys, random, purpose, &of, secret)
+}
+
+/// Opens it. Nothing if it is somebody else's, or its master key is no longer configured.
+pub(crate) fn open(keys: &MasterKeys, whose: Whose, sealed: &[u8]) -> Option<Secret> {
+    let (purpose, of) = whose.bound_to();
+    open_for(keys, purpose, &of, sealed)
 }
 
 /// Seals a secret for a purpose, bound to what it is of.
@@ -97,14 +120,6 @@ fn key(octets: &[u8; 32]) -> Result<LessSafeKey> {
     Ok(LessSafeKey::new(key))
 }
 
-fn of_account(tenant: TenantId, account: AccountId) -> [u8; 12] {
-    let mut both = [0; 12];
-    let (first, last) = both.split_at_mut(4);
-    first.copy_from_slice(&tenant.0.to_be_bytes());
-    last.copy_from_slice(&account.0.to_be_bytes());
-    both
-}
-
 #[cfg(test)]
 mod tests {
     use mail_types::SystemRandom;
@@ -116,15 +131,16 @@ mod tests {
         let keys = |text: &str| MasterKeys::parse(&Secret::from(text)).unwrap();
         let one = "one:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
         let two = "two:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
-        let alice = (TenantId(1), AccountId(2));
+        let alice = Whose::Account(TenantId(1), AccountId(2));
         let secret = Secret::from("rst-0123456789");
         let sealed = seal(&keys(one), &SystemRandom, alice, &secret).unwrap();
         assert_ne!(sealed, seal(&keys(one), &SystemRandom, alice, &secret).unwrap());
         assert_eq!(open(&keys(one), alice, &sealed), Some(secret.clone()));
         assert_eq!(open(&keys(&format!("{two},{one}")), alice, &sealed), Some(secret), "an older key still opens");
         assert_eq!(open(&keys(two), alice, &sealed), None);
-        assert_eq!(open(&keys(one), (TenantId(1), AccountId(3)), &sealed), None);
-        assert_eq!(open_for(&keys(one), Purpose::Totp, &of_account(alice.0, alice.1), &sealed), None, "another purpose");
+        assert_eq!(open(&keys(one), Whose::Account(TenantId(1), AccountId(3)), &sealed), None);
+        assert_eq!(open_for(&keys(one), Purpose::Totp, &alice.bound_to().1, &sealed), None, "another purpose");
+        assert_eq!(open(&keys(one), Whose::Webhook(TenantId(1), 2), &sealed), None, "another purpose");
         for at in 0..sealed.len() {
             let mut changed = sealed.clone();
             changed[at] ^= 1;

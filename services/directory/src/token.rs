@@ -1,4 +1,4 @@
-//! Secrets that the server makes: app passwords (`rst-…`) and API keys (`rsk-…`). They are random enough that a fast hash
+//! Secrets that the server makes: app passwords (`rst-…`), API keys (`rsk-…`) and those of webhooks (`rsw-…`). They are random enough that a fast hash
 //! keeps them: an app password under a pepper derived from the master key, an API key as plain SHA-256.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -16,6 +16,8 @@ const PEPPER_LABEL: &str = "restante/app-password/1";
 pub(crate) const APP_PASSWORD_PREFIX: &str = "rst-";
 /// What API keys begin with.
 pub(crate) const API_KEY_PREFIX: &str = "rsk-";
+/// What secrets of webhooks begin with.
+const WEBHOOK_PREFIX: &str = "rsw-";
 const APP_PASSWORD_DIGITS: usize = 26;
 const API_KEY_DIGITS: usize = 52;
 
@@ -27,6 +29,11 @@ pub(crate) fn new_app_password(random: &dyn Random) -> Secret {
 /// A new API key: `rsk-` and 260 random bits as 52 digits.
 pub(crate) fn new_api_key(random: &dyn Random) -> Secret {
     Secret::from(new_token(API_KEY_PREFIX, API_KEY_DIGITS, random))
+}
+
+/// A new webhook's secret: `rsw-` and 260 random bits. The server signs with it, so it is kept sealed, not hashed.
+pub(crate) fn new_webhook_secret(random: &dyn Random) -> Secret {
+    Secret::from(new_token(WEBHOOK_PREFIX, API_KEY_DIGITS, random))
 }
 
 fn new_token(prefix: &str, digits: usize, random: &dyn Random) -> String {
@@ -91,6 +98,13 @@ pub(crate) fn hmac(key: &[u8; 32], message: &[u8]) -> Result<[u8; 32]> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).map_err(|_| Error::Internal("hmac key"))?;
     mac.update(message);
     Ok(mac.finalize().into_bytes().into())
+}
+
+/// HMAC-SHA256 under a key of any length.
+pub(crate) fn hmac_under(key: &[u8], parts: &[&[u8]]) -> Result<String> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).map_err(|_| Error::Internal("hmac key"))?;
+    parts.iter().for_each(|part| mac.update(part));
+    Ok(hex(&mac.finalize().into_bytes()))
 }
 
 fn hex(octets: &[u8]) -> String {

@@ -277,6 +277,27 @@ impl Egress {
         bounded(send, time).await
     }
 
+    /// Refuses a URL that [`Egress::post`] would never send to: another scheme than https, or http where nothing is allowed in clear;
+    /// a user or password in it; an address that may not be reached. What a name leads to is judged when it is sent to.
+    pub fn may_post(&self, url: &str) -> Result<(), &'static str> {
+        let url = Url::parse(url).map_err(|_| "must be a URL")?;
+        let clear = match url.scheme() {
+            "https" => false,
+            "http" if self.0.permission.allows_any() => true,
+            _ => return Err("must be an https URL"),
+        };
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err("must have no user and no password");
+        }
+        let permits = |address: IpAddr| self.0.permission.permits(address, clear);
+        match url.host() {
+            None => Err("must have a host"),
+            Some(Host::Ipv4(address)) if !permits(address.into()) => Err("must be of the public internet"),
+            Some(Host::Ipv6(address)) if !permits(address.into()) => Err("must be of the public internet"),
+            Some(_) => Ok(()),
+        }
+    }
+
     /// What the DNS says of a name now: nothing is kept between questions. An answer is one DNS message, so 64 KiB at most.
     pub async fn records(&self, name: &str, kind: RecordKind) -> Result<Vec<Record>, Unanswered> {
         self.ask(self.0.records.records(name, kind)).await

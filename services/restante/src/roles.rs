@@ -127,9 +127,20 @@ impl Process {
                     Arc::clone(&self.random),
                 ));
                 let housekeeper = directory::Housekeeper::new(pool.clone(), &self.config.directory);
+                let deliveries = directory::Deliveries::new(
+                    pool.clone(),
+                    self.environment.keys.clone(),
+                    Arc::clone(&self.clock),
+                    Arc::clone(&self.random),
+                    self.config.worker.webhooks.clone(),
+                );
+                let egress = Egress::new(&self.config.egress, &self.config.dns).context("egress")?;
                 let sweeper = mailstore::Sweeper::new(pool, Arc::clone(&store), &self.config.object_store, sweep);
                 let compactor = mailstore::Compactor::new(&parts, compact);
-                self.worker(worker::Hands { sweeper, compactor, check, housekeeper }, &mut serve_later);
+                self.worker(
+                    worker::Hands { sweeper, compactor, check, housekeeper, deliveries, egress },
+                    &mut serve_later,
+                );
                 continue;
             }
             let directory = Directory::new(

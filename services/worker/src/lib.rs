@@ -1,12 +1,13 @@
 //! What nobody waits for: expiry, purge, reclaim, orphans, partitions, compaction, recounts, verification, marks, the sums of
-//! usage, and what the directory forgets. Any number of workers may run, without a leader: every step of [`mailstore::Sweeper`], [`Compactor`] and [`Check`] may run
+//! usage, what the directory forgets, and what webhooks are told. Any number of workers may run, without a leader: every step of [`mailstore::Sweeper`], [`Compactor`] and [`Check`] may run
 //! twice and beside itself.
 
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use directory::Housekeeper;
+use directory::{Deliveries, DeliverySettings, Housekeeper};
 use mailstore::{Check, CompactSettings, Compactor, ExpiryReport, SweepReport, SweepSettings, Sweeper};
+use net::egress::Egress;
 use prometheus::{IntCounterVec, IntGaugeVec, register_int_counter_vec, register_int_gauge_vec};
 use runtime::shutdown::Shutdown;
 use serde::Deserialize;
@@ -28,6 +29,7 @@ static FAILING: LazyLock<IntGaugeVec> = LazyLock::new(|| {
 });
 
 mod metrics;
+mod webhooks;
 
 /// `[worker]`: how often what is done, and when what is gone is gone.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -49,6 +51,8 @@ pub struct Config {
     pub compact_interval_seconds: u64,
     /// Seconds between rounds of forgetting what the directory keeps for a while only.
     pub housekeeping_interval_seconds: u64,
+    /// How webhooks are told.
+    pub webhooks: DeliverySettings,
     /// Graces and batches.
     pub sweep: SweepSettings,
     /// What is compacted, and how fast.
@@ -66,6 +70,7 @@ impl Default for Config {
             verify_segments_per_minute: 60,
             compact_interval_seconds: 60,
             housekeeping_interval_seconds: 600,
+            webhooks: DeliverySettings::default(),
             sweep: SweepSettings::DEFAULT,
             compact: CompactSettings::DEFAULT,
         }
@@ -85,13 +90,14 @@ pub async fn run(config: Config, hands: Hands, shutdown: Shutdown) {
     // Whether a pass is due the catalog says.
     let recounting = worker.every(Work::Reconcile, config.sweep_interval_seconds);
     let marking = worker.every(Work::Mark, config.mark_interval_seconds);
+    let telling = webhooks::tell(&worker.hands.deliveries, &worker.hands.egress, &shutdown);
     let verifying = async {
         if verify > 0 {
             worker.every(Work::Verify, VERIFY_SECONDS.into()).await;
         }
     };
     tokio::select! {
-        _ = async { tokio::join!(sweeping, summing, expiring, erasing, compacting, keeping, recounting, marking, verifying) } => {}
+        _ = async { tokio::join!(sweeping, summing, expiring, erasing, compacting, keeping, telling, recounting, marking, verifying) } => {}
         () = shutdown.deadline() => {}
     }
 }
@@ -110,6 +116,10 @@ pub struct Hands {
     pub check: Check,
     /// Forgets what the directory keeps for a while only.
     pub housekeeper: Housekeeper,
+    /// What webhooks are to be told.
+    pub deliveries: Deliveries,
+    /// The way to them.
+    pub egress: Egress,
 }
 
 #[derive(Clone, Copy)]
@@ -171,7 +181,7 @@ impl Worker {
     async fn round(&self, work: Work) -> Result<(), RoundError> {
         let shutdown = self.shutdown.clone();
         let goes_on = move || !shutdown.is_draining();
-        let Hands { sweeper, compactor, check, housekeeper } = &self.hands;
+        let Hands { sweeper, compactor, check, housekeeper, deliveries, egress: _ } = &self.hands;
         match work {
             Work::Sweep => {
                 note(&sweeper.sweep().await?);
@@ -192,6 +202,10 @@ impl Worker {
             Work::Housekeeping => {
                 let claims = housekeeper.expire_claims().await?;
                 SWEPT.with_label_values(&["expired_claims"]).inc_by(claims);
+                SWEPT.with_label_values(&["forgotten_deliveries"]).inc_by(deliveries.forget().await?);
+                let swept = housekeeper.sweep_audit().await?;
+                SWEPT.with_label_values(&["deleted_audit_events"]).inc_by(swept.events);
+                SWEPT.with_label_values(&["dropped_audit_months"]).inc_by(swept.months);
             }
             Work::Mark => drop(sweeper.marker().mark().await?),
             Work::Verify => {
@@ -279,6 +293,10 @@ mod tests {
 
     use super::*;
 
+    fn keys() -> MasterKeys {
+        MasterKeys::parse(&Secret::from("test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")).unwrap()
+    }
+
     #[tokio::test]
     async fn it_works_at_once_and_stops_when_asked() {
         let database = testkit::database().await;
@@ -287,7 +305,7 @@ mod tests {
         let store = mailstore::open_store(&format!("file://{}", directory.path().display()), None, &settings).unwrap();
         let pool = database.pool(DbRole::Worker).await;
         let sweeper = Sweeper::new(pool.clone(), Arc::clone(&store), &settings, SweepSettings::default());
-        let master = MasterKeys::parse(&Secret::from("test:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")).unwrap();
+        let master = keys();
         let check = Check::new(mailstore::Access::new(
             pool.clone(),
             DbRole::Worker,
@@ -311,7 +329,15 @@ mod tests {
         let compactor = Compactor::new(&parts, CompactSettings::default());
         let housekeeper = Housekeeper::new(database.pool(DbRole::Worker).await, &directory::Settings::default());
         let shutdown = Shutdown::new();
-        let hands = Hands { sweeper, compactor, check, housekeeper };
+        let deliveries = Deliveries::new(
+            database.pool(DbRole::Worker).await,
+            keys(),
+            Arc::new(SystemClock),
+            Arc::new(SystemRandom),
+            DeliverySettings::default(),
+        );
+        let egress = Egress::new(&net::egress::Settings::default(), &net::egress::DnsSettings::default()).unwrap();
+        let hands = Hands { sweeper, compactor, check, housekeeper, deliveries, egress };
         let running = tokio::spawn(run(Config::default(), hands, shutdown.clone()));
         let done = ["usage", "sweep", "expire", "erase", "compact", "reconcile", "mark", "verify", "housekeeping"]
             .map(|kind| ROUNDS.with_label_values(&[kind, "ok"]));

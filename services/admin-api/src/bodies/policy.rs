@@ -130,6 +130,9 @@ pub struct TenantPolicy {
     /// the oldest is purged before its day. An account without a quota keeps all. Default 100.
     #[schema(maximum = 1_000)]
     pub kept_quota_percent: Option<u32>,
+    /// Days that the audit log is kept, to the end of the month; never less than the operator keeps it for everybody.
+    #[schema(minimum = 1, maximum = 3_650)]
+    pub audit_days: Option<u32>,
     /// Default: everything.
     pub view: Option<ViewWord>,
     /// Default: expunge.
@@ -278,6 +281,7 @@ impl From<Policy> for TenantPolicy {
             over_quota: policy.over_quota.map(over_quota),
             retention_days: policy.retention_days,
             kept_quota_percent: policy.kept_quota_percent,
+            audit_days: policy.audit_days,
             view: policy.view.map(view),
             dele: policy.dele.map(dele),
             exclusive: policy.exclusive,

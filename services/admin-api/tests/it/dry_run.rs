@@ -39,12 +39,16 @@ fn lasting(value: Value) -> Value {
                 "received_at",
                 "etag",
                 "deleted_at",
+                "next_attempt_at",
+                "old_secret_until",
             ];
             let rest = object.into_iter().filter(|(name, _)| !new.contains(&name.as_str()));
             Value::Object(rest.map(|(name, value)| (name, lasting(value))).collect())
         }
         Value::Array(items) => Value::Array(items.into_iter().map(lasting).collect()),
-        Value::String(text) if text.starts_with("key_") || text.starts_with("cred_") => "an id".into(),
+        Value::String(text) if ["key_", "cred_", "hook_", "dlv_", "evt_"].iter().any(|kind| text.starts_with(kind)) => {
+            "an id".into()
+        }
         other => other,
     }
 }
@@ -77,6 +81,23 @@ async fn what_is_tried_is_what_is_done() {
     ] {
         tried_then_done(&world, method, path, body).await;
     }
+}
+
+#[tokio::test]
+async fn webhooks_are_tried() {
+    let world = World::new().await;
+    world.tenant("acme").await;
+    let new = json!({"url": "https://hooks.acme.test/", "events": ["account.*"], "tenant": "acme"});
+    tried_then_done(&world, "POST", "/v1/webhooks", new.clone()).await;
+    let hook = world.make("/v1/webhooks", new).await["id"].as_str().unwrap().to_owned();
+    let at = |rest: &str| format!("/v1/webhooks/{hook}{rest}");
+    tried_then_done(&world, "PATCH", &at(""), json!({"enabled": false, "description": "x"})).await;
+    tried_then_done(&world, "POST", &at("/rotate-secret"), Value::Null).await;
+    tried_then_done(&world, "POST", &at("/test"), Value::Null).await;
+    let list = world.call(&world.platform, "GET", &at("/deliveries"), Value::Null).await.json();
+    let delivery = list["items"][0]["id"].as_str().unwrap().to_owned();
+    tried_then_done(&world, "POST", &at(&format!("/deliveries/{delivery}/redeliver")), Value::Null).await;
+    tried_then_done(&world, "DELETE", &at(""), Value::Null).await;
 }
 
 #[tokio::test]

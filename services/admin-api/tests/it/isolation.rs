@@ -20,6 +20,8 @@ struct Names {
     session: String,
     admin: String,
     sign_in: String,
+    hook: String,
+    delivery: String,
 }
 
 impl Names {
@@ -28,6 +30,7 @@ impl Names {
         let address = if path.starts_with("/v1/aliases") { self.alias } else { self.address };
         let id = match path {
             _ if path.starts_with("/v1/api-keys") => &self.key,
+            _ if path.starts_with("/v1/webhooks") => &self.hook,
             _ if path.starts_with("/v1/admins") => &self.admin,
             _ if path.starts_with("/v1/sessions/") => &self.sign_in,
             _ if path.contains("sessions/") || path.contains("/transcripts/") => &self.session,
@@ -38,6 +41,7 @@ impl Names {
             .replace("{address}", address)
             .replace("{unique_id}", &self.unique_id)
             .replace("{id}", id)
+            .replace("{delivery}", &self.delivery)
     }
 }
 
@@ -53,6 +57,7 @@ fn body(method: &str, path: &str) -> Value {
         ("post", "/v1/accounts/{address}/messages/restore") => json!({"since": "2026-01-01T00:00:00Z"}),
         ("patch", "/v1/admins/{id}") => json!({"display_name": "x"}),
         ("put", "/v1/admins/{id}/password") => json!({"password": "correct horse"}),
+        ("patch", "/v1/webhooks/{id}") => json!({"description": "x"}),
         ("patch", "/v1/aliases/{address}") => json!({"targets": ["bob@acme.test"]}),
         ("post", "/v1/accounts/{address}/transcripts") => json!({"minutes": 5}),
         _ => Value::Null,
@@ -101,7 +106,13 @@ async fn every_operation_by_every_role_on_own_and_foreign_things() {
     let world = World::new().await;
     let (acme, globex) = (world.tenant("acme").await, world.tenant("globex").await);
     world.make("/v1/accounts", json!({"address": "gus@globex.test"})).await;
+    let new = json!({"url": "https://hooks.acme.test/", "events": ["*"], "tenant": "acme"});
+    let hook = world.make("/v1/webhooks", new).await["id"].as_str().unwrap().to_owned();
+    let delivery =
+        world.make(&format!("/v1/webhooks/{hook}/test"), Value::Null).await["id"].as_str().unwrap().to_owned();
     let own = Names {
+        hook,
+        delivery,
         slug: "acme",
         domain: "acme.test",
         address: "alice@acme.test",
@@ -118,6 +129,8 @@ async fn every_operation_by_every_role_on_own_and_foreign_things() {
         },
     };
     let missing = Names {
+        hook: "hook_999999".to_owned(),
+        delivery: "dlv_999999".to_owned(),
         slug: "nobody",
         domain: "nobody.test",
         address: "nobody@nobody.test",

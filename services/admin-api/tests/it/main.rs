@@ -7,6 +7,7 @@
 )]
 
 mod deletion;
+mod audit;
 mod clients;
 mod desk;
 mod documents;
@@ -22,3 +23,4 @@ mod refusals;
 mod server;
 mod support;
 mod undelete;
+mod webhooks;

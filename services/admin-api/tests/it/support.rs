@@ -123,6 +123,11 @@ impl World {
         Directory::new(pool, master_keys(), clock, random, directory::Settings::default())
     }
 
+    /// The database under it.
+    pub(crate) fn database(&self) -> &TestDatabase {
+        &self.database
+    }
+
     /// Any request.
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.unwrap();

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use directory::{Directory, LoginOutcome, NewAppPassword, PolicyChange, Scope, Settings, master_key_use, reseal};
+use directory::{
+    Deliveries, DeliverySettings, Directory, LoginOutcome, NewAppPassword, NewWebhook, PolicyChange, Scope, Settings,
+    master_key_use, reseal,
+};
 use mail_types::{Secret, SystemClock, SystemRandom};
 use runtime::database::DbRole;
 use runtime::keys::MasterKeys;
@@ -56,4 +59,40 @@ async fn app_passwords_move_to_a_new_master_key() {
     assert!(matches!(login(&under(&world, &both).await, &phone).await, LoginOutcome::Accepted(_)));
     assert_eq!(uses().await, [("new".to_owned(), 2, 1)]);
     assert!(matches!(login(&under(&world, NEW).await, &phone).await, LoginOutcome::Accepted(_)));
+}
+
+#[tokio::test]
+async fn secrets_of_webhooks_move_to_a_new_master_key() {
+    let world = World::new().await;
+    let tenant = world.tenant("acme").await;
+    let new = NewWebhook {
+        tenant: Some(tenant.slug),
+        url: "https://hooks.acme.test/".to_owned(),
+        description: String::new(),
+        events: vec!["*".to_owned()],
+        enabled: true,
+    };
+    let id = world.admin.create_webhook(&platform(), new).await.unwrap().webhook.id;
+    world.admin.rotate_webhook_secret(&platform(), id, &directory::Precondition::None).await.unwrap();
+    world.account(ALICE, None).await;
+    let owner = world.database.pool(DbRole::Owner).await;
+    let uses = master_key_use(&owner).await.unwrap();
+    assert_eq!(uses.into_iter().map(|used| (used.id, used.sealed)).collect::<Vec<_>>(), [("test".to_owned(), 2)]);
+    assert_eq!(reseal(&owner, &keys(NEW), &SystemRandom).await.unwrap(), (0, 1), "without the old key it stays");
+    let queue = async || {
+        let pool = world.database.pool(DbRole::Worker).await;
+        // An endpoint is claimed for no time at all.
+        let settings = DeliverySettings { claim_seconds: 0, ..DeliverySettings::default() };
+        Deliveries::new(pool, keys(NEW), Arc::new(SystemClock), Arc::new(SystemRandom), settings)
+    };
+    let signatures = async || {
+        let queue = queue().await;
+        let due = queue.claim(1).await.unwrap().remove(0);
+        queue.headers(&due).map(|headers| {
+            headers.iter().find(|(name, _)| *name == "restante-signature").unwrap().1.matches("v1=").count()
+        })
+    };
+    assert_eq!(signatures().await, None, "unsigned is not sent");
+    assert_eq!(reseal(&owner, &keys(&format!("{NEW},{MASTER_KEY}")), &SystemRandom).await.unwrap(), (1, 0));
+    assert_eq!(signatures().await, Some(2), "the one in force and the one before");
 }

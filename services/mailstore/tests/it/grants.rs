@@ -63,6 +63,10 @@ const FUNCTIONS: &[(&str, &[&str])] = &[
             "worker_mark_1",
             "worker_partition_1",
             "worker_quota_levels_1",
+            "worker_sweep_audit_1",
+            "worker_webhooks_claim_1",
+            "worker_webhooks_done_1",
+            "worker_webhooks_forget_1",
         ],
     ),
 ];
@@ -96,6 +100,48 @@ async fn frontends_may_call_their_functions_and_touch_no_table() {
     for secret in ["SELECT verifier FROM restante.credentials", "SELECT key_hash FROM restante.api_keys"] {
         let error = sqlx::query(sqlx::AssertSqlSafe(secret)).execute(&worker).await.unwrap_err();
         assert_eq!(error.as_database_error().and_then(|e| e.code()).as_deref(), Some("42501"), "{secret}");
+    }
+}
+
+/// The audit log grows, and nobody who serves can do anything else to it; nor can the functions that write there. What is too old is
+/// taken away by one function of the owner.
+#[tokio::test]
+async fn the_audit_log_is_only_appended_to() {
+    let world = World::new().await;
+    world.sweeper(mailstore::SweepSettings::default()).await.sweep().await.unwrap();
+    let roles = ["admin", "platform", "worker", "pop3", "lmtp", "definer"].map(|role| format!("restante_{role}"));
+    let may: Vec<String> = sqlx::query_scalar(
+        "SELECT r.role || ' ' || p.privilege || ' ' || c.relname FROM unnest($1) r(role), pg_class c, unnest(ARRAY['UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER']) p(privilege) \
+          WHERE (c.oid = 'restante.audit_events'::regclass OR c.oid IN (SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = 'restante.audit_events'::regclass)) \
+            AND (has_table_privilege(r.role, c.oid, p.privilege) OR p.privilege = 'UPDATE' AND has_any_column_privilege(r.role, c.oid, 'UPDATE'))",
+    )
+    .bind(roles.as_slice())
+    .fetch_all(&world.superuser)
+    .await
+    .unwrap();
+    assert!(may.is_empty(), "{may:?}");
+    let partitions: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM pg_inherits WHERE inhparent = 'restante.audit_events'::regclass")
+            .fetch_one(&world.superuser)
+            .await
+            .unwrap();
+    assert!(partitions >= 3, "the months of {partitions} partitions were looked at");
+    for role in [DbRole::Admin, DbRole::Worker] {
+        let pool = world.database.pool(role).await;
+        let drop = "DROP TABLE restante.audit_events_default";
+        for change in [
+            "DELETE FROM restante.audit_events",
+            "UPDATE restante.audit_events SET actor = ''",
+            "TRUNCATE restante.audit_events",
+            drop,
+        ] {
+            let error = sqlx::query(sqlx::AssertSqlSafe(change)).execute(&pool).await.unwrap_err();
+            assert_eq!(
+                error.as_database_error().and_then(|e| e.code()).as_deref(),
+                Some("42501"),
+                "{role:?}: {change}"
+            );
+        }
     }
 }
 

@@ -59,6 +59,11 @@ impl Permission {
         Self { allow: settings.allow.clone(), refuse: settings.refuse.clone() }
     }
 
+    /// Whether the operator allows anything besides the public internet.
+    pub(super) fn allows_any(&self) -> bool {
+        !self.allow.is_empty()
+    }
+
     /// Whether a connection to this address may be made; one in clear only to where the operator allows it.
     pub(super) fn permits(&self, address: IpAddr, clear: bool) -> bool {
         let meant = meant(address);
