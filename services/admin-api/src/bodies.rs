@@ -1,6 +1,7 @@
 //! The JSON that goes in and out. Requests are read field by field (so that every fault is named); their types here are what
 //! the OpenAPI document says of them, and what a client in Rust may send.
 
+mod imports;
 mod policy;
 mod requests;
 mod resources;
@@ -9,6 +10,10 @@ mod undelete;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub use imports::{
+    AccountLine, ImportBody, ImportErrorBody, ImportKindWord, ImportProgress, ImportStateWord, MigratedAccountBody,
+    MigrationAccount, MigrationNew, MigrationSource, ProtocolWord, SourceTlsWord,
+};
 pub use policy::{
     AccountPolicy, AccountSessions, AddressClaimWord, DeleWord, DevicePolicy, DomainPolicy, ExpireWord, OauthPolicy,
     OverQuotaWord, TenantPolicy, TenantSessions, Utf8Word, ViewWord,

@@ -20,10 +20,40 @@ pub struct Config {
     pub max_message_octets: u64,
     /// How long a request may take, milliseconds. Default 30 000.
     pub request_timeout_ms: u64,
-    /// How long the posting of a message may take, milliseconds. Default 600 000.
+    /// How long the posting of a message or an import may take, milliseconds. Default 600 000.
     pub upload_timeout_ms: u64,
     /// How long a connection may be silent, milliseconds. Default 120 000.
     pub idle_timeout_ms: u64,
+    /// Bounds of imports.
+    pub imports: ImportsConfig,
+}
+
+/// `[admin.imports]`: how much an import may bring.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ImportsConfig {
+    /// Lines of one body. Default 100 000.
+    pub max_lines: u32,
+    /// Octets of one body. Default 67 108 864 (64 MiB).
+    pub max_octets: u64,
+    /// Octets of one line. Default 16 384.
+    pub max_line_octets: usize,
+    /// Lines that a worker does in one transaction. Default 200.
+    pub batch_lines: u32,
+    /// Jobs that a tenant may have under way. Default 10.
+    pub unfinished_per_tenant: u32,
+}
+
+impl Default for ImportsConfig {
+    fn default() -> Self {
+        Self {
+            max_lines: 100_000,
+            max_octets: 64 * 1024 * 1024,
+            max_line_octets: 16 * 1024,
+            batch_lines: 200,
+            unfinished_per_tenant: 10,
+        }
+    }
 }
 
 impl Default for Config {
@@ -36,6 +66,7 @@ impl Default for Config {
             request_timeout_ms: 30_000,
             upload_timeout_ms: 600_000,
             idle_timeout_ms: 120_000,
+            imports: ImportsConfig::default(),
         }
     }
 }

@@ -20,6 +20,7 @@ mod permissions;
 mod policies;
 mod problem;
 mod server;
+mod tar;
 mod v1;
 
 use std::sync::Arc;
@@ -34,7 +35,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use crate::guard::Guard;
 
-pub use config::Config;
+pub use config::{Config, ImportsConfig};
 pub use openapi::document as openapi;
 pub use server::serve;
 

@@ -8,7 +8,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Content, ObjectBuilder, OpenApi, RefOr, Response, ResponseBuilder, Type};
 use utoipa::{IntoResponses, OpenApi as _, ToSchema};
 
-use crate::guard::{DRY_RUN, DRY_RUN_TYPE, DryRun, is_safe};
+use crate::guard::{DRY_RUN, DRY_RUN_TYPE, DryRun, is_safe, is_tried_by_a_job};
 use crate::permissions::{Needs, needs};
 use crate::problem::ProblemBody;
 
@@ -45,6 +45,7 @@ use crate::problem::ProblemBody;
         (name = "messages", description = "What maildrops hold, and what was expunged from them"),
         (name = "sessions", description = "Who fetched and expunged"),
         (name = "aliases", description = "Further addresses of accounts"),
+        (name = "imports", description = "Accounts by the thousand, and maildrops of other servers: jobs"),
         (name = "api-keys", description = "What callers of this API prove themselves with"),
     )
 )]
@@ -80,7 +81,9 @@ pub(crate) fn complete(mut document: OpenApi) -> OpenApi {
         for (method, operation) in all {
             if let Some(operation) = operation {
                 say_what_it_needs(operation, needs(&method, path));
-                if !is_safe(&method) && needs(&method, path) != Some(Needs::Nobody) {
+                // An import says itself what its trial is.
+                if !is_safe(&method) && !is_tried_by_a_job(&method, path) && needs(&method, path) != Some(Needs::Nobody)
+                {
                     may_be_tried(operation);
                 }
             }
@@ -178,6 +181,9 @@ page_schema! {
     MessageList of crate::bodies::MessageBody,
     ExpungedList of crate::bodies::ExpungedBody,
     SessionList of crate::bodies::SessionBody,
+    ImportList of crate::bodies::ImportBody,
+    ImportErrorList of crate::bodies::ImportErrorBody,
+    MigratedAccountList of crate::bodies::MigratedAccountBody,
 }
 
 /// `limit` and `cursor`.

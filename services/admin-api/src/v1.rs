@@ -5,7 +5,9 @@ mod aliases;
 mod api_keys;
 mod app_passwords;
 mod domains;
+mod export;
 mod expunged;
+mod imports;
 mod messages;
 mod passwords;
 mod sessions;
@@ -22,6 +24,7 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(tenants::create, tenants::list))
         .routes(routes!(tenants::get, tenants::change, tenants::delete))
         .routes(routes!(tenants::usage))
+        .routes(routes!(export::export))
         .routes(routes!(domains::create, domains::list))
         .routes(routes!(domains::get, domains::change, domains::delete))
         .routes(routes!(domains::verify))
@@ -34,12 +37,18 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(app_passwords::get, app_passwords::revoke))
         .routes(routes!(messages::deliver, messages::list))
         .routes(routes!(messages::get))
+        .routes(routes!(messages::raw))
         .routes(routes!(expunged::list))
         .routes(routes!(expunged::restore))
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::undo))
         .routes(routes!(aliases::create, aliases::list))
         .routes(routes!(aliases::get, aliases::change, aliases::delete))
+        .routes(routes!(imports::create, imports::list))
+        .routes(routes!(imports::get))
+        .routes(routes!(imports::errors))
+        .routes(routes!(imports::accounts))
+        .routes(routes!(imports::cancel))
         .routes(routes!(api_keys::create, api_keys::list))
         .routes(routes!(api_keys::get, api_keys::revoke))
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::audit::{self, Event, SERVICE};
 use crate::credential::check_label;
 use crate::error::inconsistent;
-use crate::{Caller, Directory, Error, Page, PageRequest, Reach, Result, Role, shown, tenant, token};
+use crate::{Caller, Directory, Error, Page, PageRequest, Permission, Reach, Result, Role, shown, tenant, token};
 
 /// The longest name of a key, in characters.
 const MAX_NAME: usize = 100;
@@ -85,6 +85,7 @@ struct CallerRow {
     tenant_id: Option<i32>,
     tenant_status: Option<i16>,
     role: i16,
+    scopes: Vec<String>,
     allowed_nets: Option<String>,
 }
 
@@ -95,7 +96,7 @@ impl Directory {
             return Ok(None);
         }
         let row = sqlx::query_as::<_, CallerRow>(
-            "SELECT key_id, tenant_id, tenant_status, role, allowed_nets FROM restante.admin_key_1($1)",
+            "SELECT key_id, tenant_id, tenant_status, role, scopes, allowed_nets FROM restante.admin_key_1($1)",
         )
         .bind(token::api_key_hash(token).to_vec())
         .fetch_optional(&self.pool)
@@ -111,7 +112,11 @@ impl Directory {
             Some(_) if row.tenant_status == Some(3) => return Ok(None),
             Some(tenant) => Reach::Tenant(TenantId(tenant)),
         };
-        Ok(Some(Caller::new(reach, role, format!("api-key:{}", row.key_id), peer, request)))
+        let mut caller = Caller::new(reach, role, format!("api-key:{}", row.key_id), peer, request);
+        // None at all: all that the role has. A word that is not known gives nothing.
+        let scopes = (!row.scopes.is_empty()).then_some(row.scopes);
+        caller.scopes = scopes.map(|scopes| scopes.iter().filter_map(|word| Permission::parse(word)).collect());
+        Ok(Some(caller))
     }
 
     /// Makes a key; its secret is in the answer and nowhere else. A tenant's own key makes keys of its tenant only.

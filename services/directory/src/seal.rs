@@ -1,5 +1,5 @@
 //! Secrets that the server has to know again, for mechanisms that need them: sealed with AES-256-GCM under a key derived from
-//! the master key, bound to their account.
+//! the master key for their purpose, bound to what they are of.
 //!
 //! ```text
 //! 1 octet version (1) | 1 octet length of the master key's id | id | 12 octets nonce | ciphertext | 16 octets tag
@@ -12,7 +12,24 @@ use runtime::keys::MasterKeys;
 use crate::{Error, Result};
 
 const VERSION: u8 = 1;
-const LABEL: &str = "restante/legacy-app-password/1";
+
+/// What a sealed secret is for: each purpose has a key of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A recoverable app password, of an account.
+    LegacyAppPassword,
+    /// Lines of a job's body, of their place in it.
+    JobLines,
+}
+
+impl Purpose {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::LegacyAppPassword => "restante/legacy-app-password/1",
+            Self::JobLines => "restante/job-lines/1",
+        }
+    }
+}
 
 /// Seals a secret of an account.
 pub(crate) fn seal(
@@ -21,26 +38,42 @@ pub(crate) fn seal(
     (tenant, account): (TenantId, AccountId),
     secret: &Secret,
 ) -> Result<Vec<u8>> {
+    seal_for(keys, random, Purpose::LegacyAppPassword, &of_account(tenant, account), secret)
+}
+
+/// Opens it. Nothing if it is not one of this account's, or its master key is no longer configured.
+pub(crate) fn open(keys: &MasterKeys, (tenant, account): (TenantId, AccountId), sealed: &[u8]) -> Option<Secret> {
+    open_for(keys, Purpose::LegacyAppPassword, &of_account(tenant, account), sealed)
+}
+
+/// Seals a secret for a purpose, bound to what it is of.
+pub(crate) fn seal_for(
+    keys: &MasterKeys,
+    random: &dyn Random,
+    purpose: Purpose,
+    of: &[u8],
+    secret: &Secret,
+) -> Result<Vec<u8>> {
     let (id, _) = keys.current();
     let mut nonce = [0; NONCE_LEN];
     random.fill(&mut nonce);
     let mut octets = secret.expose().to_vec();
-    key(&keys.derive(LABEL))?
-        .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), bound_to(tenant, account), &mut octets)
+    key(&keys.derive(purpose.label()))?
+        .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(of), &mut octets)
         .map_err(|_| Error::Internal("sealing failed"))?;
     let length = u8::try_from(id.len()).map_err(|_| Error::Internal("a master key's id is too long"))?;
     Ok([&[VERSION, length], id.as_bytes(), &nonce, &octets].concat())
 }
 
-/// Opens it. Nothing if it is not one of this account's, or its master key is no longer configured.
-pub(crate) fn open(keys: &MasterKeys, (tenant, account): (TenantId, AccountId), sealed: &[u8]) -> Option<Secret> {
+/// Opens it. Nothing if it was sealed for another purpose or as another's, or its master key is no longer configured.
+pub(crate) fn open_for(keys: &MasterKeys, purpose: Purpose, of: &[u8], sealed: &[u8]) -> Option<Secret> {
     let (&[VERSION, length], rest) = sealed.split_first_chunk::<2>()? else { return None };
     let (id, rest) = rest.split_at_checked(usize::from(length))?;
     let (nonce, rest) = rest.split_first_chunk::<NONCE_LEN>()?;
-    let derived = keys.derive_under(std::str::from_utf8(id).ok()?, LABEL)?;
+    let derived = keys.derive_under(std::str::from_utf8(id).ok()?, purpose.label())?;
     let mut octets = rest.to_vec();
     let nonce = Nonce::assume_unique_for_key(*nonce);
-    let opened = key(&derived).ok()?.open_in_place(nonce, bound_to(tenant, account), &mut octets).ok()?;
+    let opened = key(&derived).ok()?.open_in_place(nonce, Aad::from(of), &mut octets).ok()?;
     let length = opened.len();
     // Truncated, not copied: the one buffer is then wiped.
     octets.truncate(length);
@@ -52,12 +85,12 @@ fn key(octets: &[u8; 32]) -> Result<LessSafeKey> {
     Ok(LessSafeKey::new(key))
 }
 
-fn bound_to(tenant: TenantId, account: AccountId) -> Aad<[u8; 12]> {
+fn of_account(tenant: TenantId, account: AccountId) -> [u8; 12] {
     let mut both = [0; 12];
     let (first, last) = both.split_at_mut(4);
     first.copy_from_slice(&tenant.0.to_be_bytes());
     last.copy_from_slice(&account.0.to_be_bytes());
-    Aad::from(both)
+    both
 }
 
 #[cfg(test)]
@@ -79,6 +112,11 @@ mod tests {
         assert_eq!(open(&keys(&format!("{two},{one}")), alice, &sealed), Some(secret), "an older key still opens");
         assert_eq!(open(&keys(two), alice, &sealed), None);
         assert_eq!(open(&keys(one), (TenantId(1), AccountId(3)), &sealed), None);
+        assert_eq!(
+            open_for(&keys(one), Purpose::JobLines, &of_account(alice.0, alice.1), &sealed),
+            None,
+            "another purpose"
+        );
         for at in 0..sealed.len() {
             let mut changed = sealed.clone();
             changed[at] ^= 1;

@@ -1,10 +1,11 @@
-//! What nobody waits for: expiry, purge, reclaim, orphans, partitions, compaction, recounts, verification, marks, and the sums of
-//! usage. Any number of workers may run, without a leader: every step of [`mailstore::Sweeper`], [`Compactor`] and [`Check`] may run
-//! twice and beside itself.
+//! What nobody waits for: expiry, purge, reclaim, orphans, partitions, compaction, recounts, verification, marks, the sums of usage, and
+//! the jobs of tenants ([`JobsConfig`]). Any number of workers may run, without a leader: every step of [`mailstore::Sweeper`],
+//! [`Compactor`] and [`Check`] may run twice and beside itself.
 
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use directory::Directory;
 use mailstore::{Check, CompactSettings, Compactor, ExpiryReport, SweepReport, SweepSettings, Sweeper};
 use prometheus::{IntCounterVec, IntGaugeVec, register_int_counter_vec, register_int_gauge_vec};
 use runtime::shutdown::Shutdown;
@@ -26,7 +27,13 @@ static FAILING: LazyLock<IntGaugeVec> = LazyLock::new(|| {
         .expect("a well-formed metric")
 });
 
+pub mod fetch;
+mod jobs;
 mod metrics;
+mod migrate;
+
+pub use jobs::JobsConfig;
+pub use migrate::Migrations;
 
 /// `[worker]`: how often what is done, and when what is gone is gone.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -48,6 +55,8 @@ pub struct Config {
     pub sweep: SweepSettings,
     /// What is compacted, and how fast.
     pub compact: CompactSettings,
+    /// Imports and migrations.
+    pub jobs: JobsConfig,
 }
 
 impl Default for Config {
@@ -61,6 +70,7 @@ impl Default for Config {
             compact_interval_seconds: 60,
             sweep: SweepSettings::DEFAULT,
             compact: CompactSettings::DEFAULT,
+            jobs: JobsConfig::default(),
         }
     }
 }
@@ -69,6 +79,7 @@ impl Default for Config {
 pub async fn run(config: Config, hands: Hands, shutdown: Shutdown) {
     let verify = config.verify_segments_per_minute.div_ceil(60 / VERIFY_SECONDS);
     let worker = Worker { hands, verify, shutdown: shutdown.clone() };
+    let jobs = jobs::run(&config.jobs, &worker.hands.directory, &worker.hands.migrations, &shutdown);
     let sweeping = worker.every(Work::Sweep, config.sweep_interval_seconds);
     let summing = worker.every(Work::Usage, config.usage_interval_seconds);
     let expiring = worker.every(Work::Expire, config.expire_interval_seconds);
@@ -82,7 +93,7 @@ pub async fn run(config: Config, hands: Hands, shutdown: Shutdown) {
         }
     };
     tokio::select! {
-        _ = async { tokio::join!(sweeping, summing, expiring, compacting, recounting, marking, verifying) } => {}
+        _ = async { tokio::join!(sweeping, summing, expiring, compacting, recounting, marking, verifying, jobs) } => {}
         () = shutdown.deadline() => {}
     }
 }
@@ -99,6 +110,10 @@ pub struct Hands {
     pub compactor: Compactor,
     /// Reads what is stored.
     pub check: Check,
+    /// Makes accounts (under the role worker).
+    pub directory: Directory,
+    /// Brings mail over.
+    pub migrations: Migrations,
 }
 
 #[derive(Clone, Copy)]
@@ -138,7 +153,7 @@ impl Worker {
     async fn round(&self, work: Work) -> Result<(), mailstore::Error> {
         let shutdown = self.shutdown.clone();
         let goes_on = move || !shutdown.is_draining();
-        let Hands { sweeper, compactor, check } = &self.hands;
+        let Hands { sweeper, compactor, check, .. } = &self.hands;
         match work {
             Work::Sweep => {
                 note(&sweeper.sweep().await?);
@@ -263,8 +278,23 @@ mod tests {
             random: Arc::new(SystemRandom),
         };
         let compactor = Compactor::new(&parts, CompactSettings::default());
+        let directory = Directory::new(
+            parts.pool.clone(),
+            parts.master.clone(),
+            Arc::clone(&parts.clock),
+            Arc::clone(&parts.random),
+            directory::Settings::default(),
+        );
+        let mailstore = mailstore::Mailstore::open(parts).await.unwrap();
+        let egress = net::egress::Egress::new(&Default::default(), &Default::default()).unwrap();
+        let tls = net::client::ClientTls::new(None).unwrap();
+        let migrations = Migrations { mailstore, egress, tls };
         let shutdown = Shutdown::new();
-        let running = tokio::spawn(run(Config::default(), Hands { sweeper, compactor, check }, shutdown.clone()));
+        let running = tokio::spawn(run(
+            Config::default(),
+            Hands { sweeper, compactor, check, directory, migrations },
+            shutdown.clone(),
+        ));
         let done = ["usage", "sweep", "expire", "compact", "reconcile", "mark", "verify"]
             .map(|kind| ROUNDS.with_label_values(&[kind, "ok"]));
         while done.iter().any(|rounds| rounds.get() == 0) {

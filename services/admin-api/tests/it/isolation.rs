@@ -18,6 +18,7 @@ struct Names {
     key: String,
     unique_id: String,
     session: String,
+    job: String,
 }
 
 impl Names {
@@ -27,6 +28,7 @@ impl Names {
         let id = match path {
             _ if path.starts_with("/v1/api-keys") => &self.key,
             _ if path.contains("/sessions/") => &self.session,
+            _ if path.starts_with("/v1/imports") => &self.job,
             _ => &self.credential,
         };
         path.replace("{slug}", self.slug)
@@ -61,6 +63,9 @@ async fn call(world: &World, key: &str, method: &str, path: &str, filled: &str) 
             .header(header::CONTENT_TYPE, "message/rfc822")
             .body(Body::from("Subject: x\r\n\r\nx\r\n"));
         return world.send(request.unwrap()).await;
+    }
+    if (method, path) == ("post", "/v1/imports") {
+        return world.import(key, filled, "{\"address\": \"new@acme.test\"}\n").await;
     }
     world.call(key, &method.to_uppercase(), filled, body(method, path)).await
 }
@@ -103,6 +108,7 @@ async fn every_operation_by_every_role_on_own_and_foreign_things() {
         credential: acme.credential,
         key: acme.key_id,
         session: world.quit("alice@acme.test", 1, &[]).await,
+        job: world.import(&acme.key, "/v1/imports", "{}").await.json()["id"].as_str().unwrap().to_owned(),
     };
     let missing = Names {
         slug: "nobody",
@@ -113,6 +119,7 @@ async fn every_operation_by_every_role_on_own_and_foreign_things() {
         key: "key_999999".to_owned(),
         unique_id: "0".repeat(26),
         session: format!("sess_{}", "0".repeat(32)),
+        job: "job_999999".to_owned(),
     };
     let mut roles = vec![
         (Role::PlatformAdmin, world.platform.clone(), world.platform.clone()),
@@ -197,7 +204,13 @@ async fn nothing_is_made_in_a_foreign_or_missing_tenant() {
 async fn lists_narrowed_to_a_foreign_tenant_are_empty() {
     let world = World::new().await;
     let (_, globex) = (world.tenant("acme").await, world.tenant("globex").await);
-    for path in ["/v1/domains?tenant=", "/v1/accounts?tenant=", "/v1/aliases?tenant=", "/v1/api-keys?tenant="] {
+    for path in [
+        "/v1/domains?tenant=",
+        "/v1/accounts?tenant=",
+        "/v1/aliases?tenant=",
+        "/v1/api-keys?tenant=",
+        "/v1/imports?tenant=",
+    ] {
         for tenant in ["acme", "nobody"] {
             let answer = world.call(&globex.key, "GET", &format!("{path}{tenant}"), Value::Null).await;
             assert_eq!(answer.json(), json!({"items": [], "next_cursor": null}), "{path}{tenant}");

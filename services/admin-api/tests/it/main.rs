@@ -8,7 +8,9 @@
 
 mod documents;
 mod dry_run;
+mod export;
 mod idempotency;
+mod imports;
 mod isolation;
 mod lifecycle;
 mod messages;

@@ -4,6 +4,7 @@
 mod admin;
 mod external;
 mod isolation;
+mod jobs;
 mod login;
 mod master_keys;
 mod mechanisms;
