@@ -174,6 +174,13 @@ host = "mx.restante.test"
 
 [admin]
 listen = ["127.0.0.1:{admin}"]
+
+[egress]
+allow = ["127.0.0.0/8"]
+
+[worker.jobs]
+poll_ms = 100
+claim_seconds = 3
 """
 
 

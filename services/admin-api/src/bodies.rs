@@ -5,6 +5,7 @@ mod identity;
 mod desk;
 mod oidc;
 mod audit;
+mod imports;
 mod policy;
 mod requests;
 mod resources;
@@ -26,6 +27,10 @@ pub use desk::{
 };
 pub use oidc::{OidcIssuerBody, OidcIssuerSet, RequiredClaimBody, RoleClaimBody, SignInCode};
 pub use audit::AuditEventBody;
+pub use imports::{
+    AccountLine, ImportBody, ImportErrorBody, ImportKindWord, ImportProgress, ImportStateWord, MigratedAccountBody,
+    MigrationAccount, MigrationNew, MigrationSource, ProtocolWord, SourceTlsWord,
+};
 pub use policy::{
     AccountPolicy, AccountSessions, AddressClaimWord, DeleWord, DevicePolicy, DomainPolicy, ExpireWord, OauthPolicy,
     OverQuotaWord, TenantPolicy, TenantSessions, Utf8Word, ViewWord,

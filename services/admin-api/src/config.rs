@@ -20,7 +20,7 @@ pub struct Config {
     pub max_message_octets: u64,
     /// How long a request may take, milliseconds. Default 30 000.
     pub request_timeout_ms: u64,
-    /// How long the posting of a message may take, milliseconds. Default 600 000.
+    /// How long the posting of a message or an import may take, milliseconds. Default 600 000.
     pub upload_timeout_ms: u64,
     /// How long a connection may be silent, milliseconds. Default 120 000.
     pub idle_timeout_ms: u64,
@@ -34,6 +34,36 @@ pub struct Config {
     pub signed_in_path: String,
     /// When a failed sign-in is answered, milliseconds after it came, whatever the reason. Default 1000.
     pub refusal_ms: u64,
+    /// Bounds of imports.
+    pub imports: ImportsConfig,
+}
+
+/// `[admin.imports]`: how much an import may bring.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ImportsConfig {
+    /// Lines of one body. Default 100 000.
+    pub max_lines: u32,
+    /// Octets of one body. Default 67 108 864 (64 MiB).
+    pub max_octets: u64,
+    /// Octets of one line. Default 16 384.
+    pub max_line_octets: usize,
+    /// Lines that a worker does in one transaction. Default 200.
+    pub batch_lines: u32,
+    /// Jobs that a tenant may have under way. Default 10.
+    pub unfinished_per_tenant: u32,
+}
+
+impl Default for ImportsConfig {
+    fn default() -> Self {
+        Self {
+            max_lines: 100_000,
+            max_octets: 64 * 1024 * 1024,
+            max_line_octets: 16 * 1024,
+            batch_lines: 200,
+            unfinished_per_tenant: 10,
+        }
+    }
 }
 
 impl Default for Config {
@@ -50,6 +80,7 @@ impl Default for Config {
             public_url: None,
             signed_in_path: "/sign-in".to_owned(),
             refusal_ms: 1000,
+            imports: ImportsConfig::default(),
         }
     }
 }

@@ -185,6 +185,14 @@ pub(crate) fn text(value: &Value) -> Read<String> {
     }
 }
 
+/// Any object; who takes it looks into it.
+pub(crate) fn object(value: &Value) -> Read<Map<String, Value>> {
+    match value {
+        Value::Object(object) => Ok(object.clone()),
+        _ => refused("invalid_type", "must be an object"),
+    }
+}
+
 /// True or false.
 pub(crate) fn boolean(value: &Value) -> Read<bool> {
     value.as_bool().map_or_else(|| refused("invalid_type", "must be true or false"), Ok)

@@ -27,6 +27,18 @@ pub(crate) const DRY_RUN: &str = "dry_run";
 pub(crate) const DRY_RUN_TYPE: &str = "application/vnd.restante.dry-run+json";
 const DRY_RUN_HEADER: HeaderName = HeaderName::from_static("dry-run");
 
+/// Operations whose trial is a job: the handler itself makes one that only tries, and finds [`JobTrial`].
+const TRIED_BY_A_JOB: [(Method, &str); 1] = [(Method::POST, "/v1/imports")];
+
+/// What is asked for is a job that only tries.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct JobTrial;
+
+/// Whether a trial of this operation is a job of its own.
+pub(crate) fn is_tried_by_a_job(method: &Method, path: &str) -> bool {
+    TRIED_BY_A_JOB.iter().any(|(of, at)| of == method && *at == path)
+}
+
 /// The methods that change nothing.
 pub(crate) fn is_safe(method: &Method) -> bool {
     *method == Method::GET || *method == Method::HEAD || *method == Method::OPTIONS
@@ -133,8 +145,12 @@ async fn admit(guard: &Guard, mut request: Request) -> Result<(Request, Option<C
     let mut trial = None;
     if let Some(mut caller) = caller {
         if !is_safe(&method) && asks_for_trial(&query)? {
-            caller = caller.trying();
-            trial = Some(caller.clone());
+            if is_tried_by_a_job(&method, &matched) {
+                parts.extensions.insert(JobTrial);
+            } else {
+                caller = caller.trying();
+                trial = Some(caller.clone());
+            }
         }
         parts.extensions.insert(caller);
     }

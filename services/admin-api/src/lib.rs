@@ -25,6 +25,7 @@ mod problem;
 mod quotas;
 mod publish;
 mod server;
+mod tar;
 mod v1;
 
 use std::sync::Arc;
@@ -40,7 +41,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use crate::guard::Guard;
 
-pub use config::Config;
+pub use config::{Config, ImportsConfig};
 pub use issuers::Issuers;
 pub use openapi::document as openapi;
 pub use publish::Publish;

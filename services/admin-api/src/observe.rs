@@ -38,7 +38,7 @@ pub(crate) async fn observe(State(state): State<AppState>, mut request: Request,
     let span = tracing::info_span!("request", request_id = %id, %method, route);
     async {
         let begun = state.clock.monotonic();
-        let upload = method == Method::POST && route.ends_with("/messages");
+        let upload = method == Method::POST && (route.ends_with("/messages") || route == "/v1/imports");
         // A task of its own: a handler that panics is a problem, not a broken connection.
         let handler = tokio::spawn(next.run(request).in_current_span());
         let aborted = AbortOnDrop(handler.abort_handle());

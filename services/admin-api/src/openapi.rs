@@ -9,7 +9,7 @@ use utoipa::openapi::{Content, ObjectBuilder, OpenApi, RefOr, Response, Response
 use utoipa::{IntoResponses, OpenApi as _, ToSchema};
 
 use crate::bodies::Existence;
-use crate::guard::{DRY_RUN, DRY_RUN_TYPE, DryRun, EffectBody, is_safe};
+use crate::guard::{DRY_RUN, DRY_RUN_TYPE, DryRun, EffectBody, is_safe, is_tried_by_a_job};
 use crate::permissions::{Needs, needs};
 use crate::problem::ProblemBody;
 
@@ -51,6 +51,7 @@ use crate::problem::ProblemBody;
         (name = "sign-in", description = "How people prove themselves, and for how long"),
         (name = "oidc", description = "Issuers that sign people in"),
         (name = "me", description = "Who asks"),
+        (name = "imports", description = "Accounts by the thousand, and maildrops of other servers: jobs"),
         (name = "api-keys", description = "What callers of this API prove themselves with"),
         (name = "audit-events", description = "Who did what to what"),
         (name = "webhooks", description = "Where events are told"),
@@ -90,7 +91,9 @@ pub(crate) fn complete(mut document: OpenApi) -> OpenApi {
         for (method, operation) in all {
             if let Some(operation) = operation {
                 say_what_it_needs(operation, needs(&method, path));
-                if !is_safe(&method) && needs(&method, path) != Some(Needs::Nobody) {
+                // An import says itself what its trial is.
+                if !is_safe(&method) && !is_tried_by_a_job(&method, path) && needs(&method, path) != Some(Needs::Nobody)
+                {
                     may_be_tried(operation);
                 }
             }
@@ -197,6 +200,9 @@ page_schema! {
     AuditEventList of crate::bodies::AuditEventBody,
     WebhookList of crate::bodies::WebhookBody,
     WebhookDeliveryList of crate::bodies::WebhookDeliveryBody,
+    ImportList of crate::bodies::ImportBody,
+    ImportErrorList of crate::bodies::ImportErrorBody,
+    MigratedAccountList of crate::bodies::MigratedAccountBody,
 }
 
 /// `limit` and `cursor`.

@@ -8,9 +8,11 @@ mod api_keys;
 mod app_passwords;
 mod audit;
 mod domains;
+mod export;
 mod expunged;
 mod me;
 mod live_sessions;
+mod imports;
 mod messages;
 pub(crate) mod oidc;
 mod passwords;
@@ -34,6 +36,7 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(tenants::get, tenants::change, tenants::delete))
         .routes(routes!(tenants::restore))
         .routes(routes!(tenants::usage))
+        .routes(routes!(export::export))
         .routes(routes!(domains::create, domains::list))
         .routes(routes!(domains::get, domains::change, domains::delete))
         .routes(routes!(domains::verify))
@@ -50,6 +53,7 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(app_passwords::get, app_passwords::revoke))
         .routes(routes!(messages::deliver, messages::list))
         .routes(routes!(messages::get))
+        .routes(routes!(messages::raw))
         .routes(routes!(expunged::list))
         .routes(routes!(expunged::restore))
         .routes(routes!(sessions::list))
@@ -63,6 +67,11 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(transcripts::get, transcripts::delete))
         .routes(routes!(aliases::create, aliases::list))
         .routes(routes!(aliases::get, aliases::change, aliases::delete))
+        .routes(routes!(imports::create, imports::list))
+        .routes(routes!(imports::get))
+        .routes(routes!(imports::errors))
+        .routes(routes!(imports::accounts))
+        .routes(routes!(imports::cancel))
         .routes(routes!(api_keys::create, api_keys::list))
         .routes(routes!(api_keys::get, api_keys::change, api_keys::revoke))
         .routes(routes!(admins::create, admins::list))

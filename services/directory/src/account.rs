@@ -37,7 +37,7 @@ impl AccountStatus {
         }
     }
 
-    fn code(self) -> i16 {
+    pub(crate) fn code(self) -> i16 {
         match self {
             Self::Active => 1,
             Self::Suspended => 2,

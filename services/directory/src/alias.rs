@@ -37,15 +37,20 @@ impl AliasAddress {
         }
     }
 
-    fn key(&self) -> LocalKey {
+    pub(crate) fn key(&self) -> LocalKey {
         match self {
             Self::Name(address) => address.local.key(),
             Self::CatchAll(_) => LocalKey::catch_all(),
         }
     }
 
+    /// Whether the two are compared as one.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        (self.domain(), self.key()) == (other.domain(), other.key())
+    }
+
     /// Whether it is a name that is compared without a part of it, and so names no alias.
-    fn has_subaddress(&self) -> bool {
+    pub(crate) fn has_subaddress(&self) -> bool {
         matches!(self, Self::Name(address) if address.local.has_subaddress())
     }
 }

@@ -1,10 +1,11 @@
 //! Who: tenants, domains, accounts, aliases, credentials, authentication, API keys, and the audit trail of what was changed.
 //! One file per noun; the SQL stands next to the type that it fills.
 //!
-//! Three kinds of process use it, each through a pool of its own database role:
+//! Four kinds of process use it, each through a pool of its own database role:
 //!
 //! - `pop3` asks [`Directory::look_up`]: one call of `pop3_login_2`, no grant on any table.
 //! - `lmtp` asks [`Directory::resolve`]: one call of `lmtp_resolve_1`, no grant on any table.
+//! - `worker` does the jobs of tenants, through functions and without credentials of its own.
 //! - `admin` does the rest. Every such call takes the [`Caller`] first and runs in one transaction that sees what the caller
 //!   may see, under forced row-level security: a foreign thing is not found, exactly as a missing one.
 //!
@@ -22,9 +23,11 @@ mod desk;
 mod deliveries;
 mod domain;
 mod error;
+mod export;
 mod hash_pool;
 mod housekeeping;
 mod idempotency;
+mod job;
 mod login;
 mod master_keys;
 mod memory;
@@ -76,8 +79,13 @@ pub use desk::{
 };
 pub use domain::{Domain, DomainChange, DomainFilter, NewDomain};
 pub use error::{Error, FieldError, Result};
+pub use export::{ExportedCredentials, ExportedEvent};
 pub use housekeeping::{AuditSwept, Housekeeper};
 pub use idempotency::{Claim, KeptResponse};
+pub use job::{
+    ClaimedChunk, Job, JobError, JobFilter, JobKind, JobProgress, JobState, LineOutcome, MigratedAccount,
+    MigrationLine, MigrationProgress, NewJob, ReceivingJob, WorkBounds, read_migration_line,
+};
 pub use login::{
     ClientCertificate, JwksFetch, JwksFuture, Login, LoginOutcome, LookedUp, Promises, Refusal, TokenOutcome, Witness,
     certificate_addresses, parse_login,

@@ -26,6 +26,8 @@ pub(crate) enum Purpose {
     OidcClient,
     /// What a webhook's deliveries are signed with.
     Webhook,
+    /// Lines of a job's body, of their place in it.
+    JobLines,
 }
 
 impl Purpose {
@@ -36,6 +38,7 @@ impl Purpose {
             Self::SigningKey => "restante/signing-key/1",
             Self::OidcClient => "restante/oidc-client/1",
             Self::Webhook => "restante/webhook-secret/1",
+            Self::JobLines => "restante/job-lines/1",
         }
     }
 }
@@ -73,6 +76,22 @@ pub(crate) fn seal(keys: &MasterKeys, random: &dyn Random, whose: Whose, secret:
 pub(crate) fn open(keys: &MasterKeys, whose: Whose, sealed: &[u8]) -> Option<Secret> {
     let (purpose, of) = whose.bound_to();
     open_for(keys, purpose, &of, sealed)
+}
+
+/// Seals a secret for a purpose, bound to what it is of.
+pub(crate) fn seal_for(
+    keys: &MasterKeys,
+    random: &dyn Random,
+    purpose: Purpose,
+    of: &[u8],
+    secret: &Secret,
+) -> Result<Vec<u8>> {
+    seal_for(keys, random, Purpose::LegacyAppPassword, &of_account(tenant, account), secret)
+}
+
+/// Opens it. Nothing if it is not one of this account's, or its master key is no longer configured.
+pub(crate) fn open(keys: &MasterKeys, (tenant, account): (TenantId, AccountId), sealed: &[u8]) -> Option<Secret> {
+    open_for(keys, Purpose::LegacyAppPassword, &of_account(tenant, account), sealed)
 }
 
 /// Seals a secret for a purpose, bound to what it is of.

@@ -15,6 +15,7 @@ pub(crate) mod lease;
 pub(crate) mod locate;
 pub(crate) mod maildrop;
 pub(crate) mod quit;
+pub(crate) mod reading;
 pub(crate) mod rebuild;
 pub(crate) mod reconcile;
 pub(crate) mod recover;

@@ -1,11 +1,12 @@
-//! Export: what a maildrop holds at one moment, in order, read out as RETR sends it (role worker).
+//! Export: what a maildrop holds at one moment, in order, read out as RETR sends it (role worker; through the API page by page, role
+//! admin).
 
 use std::sync::Arc;
 
-use mail_types::{Address, TenantSlug, Timestamp};
+use mail_types::{AccountId, Address, TenantId, TenantSlug, Timestamp, UniqueId};
 
 use crate::ahead::SessionReader;
-use crate::catalog::import;
+use crate::catalog::{import, reading};
 use crate::read::{BodyReader, Part};
 use crate::snapshot::{Message, Snapshot};
 use crate::{Error, Mailstore, Target};
@@ -49,8 +50,36 @@ impl Mailstore {
 
     /// What a maildrop holds now (role worker).
     pub async fn export(&self, target: Target) -> Result<Exported, Error> {
-        let (messages, received) = import::whole(&self.pool, target).await?.into_iter().unzip();
-        let snapshot = Arc::new(Snapshot::of(target.account, messages));
-        Ok(Exported { reader: self.reader(target.tenant, snapshot.clone(), None), snapshot, received })
+        let messages = import::whole(&self.pool, target).await?;
+        Ok(self.exported(target.tenant, target.account, messages))
+    }
+
+    /// A page of what a maildrop holds, after a uid, to be read through the API (role admin).
+    pub async fn read_page(
+        &self,
+        tenant: TenantId,
+        account: AccountId,
+        after_uid: i64,
+        limit: u32,
+    ) -> Result<Exported, Error> {
+        let messages = reading::page(&self.pool, tenant, account, after_uid, limit).await?;
+        Ok(self.exported(tenant, account, messages))
+    }
+
+    /// One live message by its unique-id, to be read through the API (role admin); none if there is no such.
+    pub async fn read_one(
+        &self,
+        tenant: TenantId,
+        account: AccountId,
+        unique_id: &UniqueId,
+    ) -> Result<Exported, Error> {
+        let messages = reading::one(&self.pool, tenant, account, unique_id).await?;
+        Ok(self.exported(tenant, account, messages))
+    }
+
+    fn exported(&self, tenant: TenantId, account: AccountId, messages: Vec<reading::ToRead>) -> Exported {
+        let (messages, received) = messages.into_iter().unzip();
+        let snapshot = Arc::new(Snapshot::of(account, messages));
+        Exported { reader: self.reader(tenant, snapshot.clone(), None), snapshot, received }
     }
 }

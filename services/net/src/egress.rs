@@ -4,7 +4,7 @@
 //! - the host is resolved once, by the DNS alone; every address must be of the public internet, or be allowed by the operator;
 //! - the connection goes to such an address, never to the name again, and through no proxy: what the name means a moment later
 //!   does not matter;
-//! - TLS always, with the certificate verified for the host of the URL by the authorities that the machine trusts; in clear only
+//! - TLS always for a URL, with the certificate verified for its host by the authorities that the machine trusts; in clear only
 //!   what is sent to a network of `egress.allow`;
 //! - redirects are not followed, an answer is bounded in octets and in time, and connections are not kept.
 
@@ -229,6 +229,24 @@ impl Egress {
             patience: Duration::from_millis(dns.timeout_ms),
             tls: TlsConnector::from(Arc::new(tls)),
         })))
+    }
+
+    /// A connection, without TLS yet, to a host that a tenant names: a name or an address.
+    pub async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, Error> {
+        let host = match host.parse::<IpAddr>() {
+            Ok(IpAddr::V4(address)) => Host::Ipv4(address),
+            Ok(IpAddr::V6(address)) => Host::Ipv6(address),
+            // Reads other spellings of addresses (`127.1`) as what they are.
+            Err(_) => Host::parse(host).map_err(|_| Error::Url)?,
+        };
+        let host = match &host {
+            Host::Domain(name) => Host::Domain(name.as_str()),
+            Host::Ipv4(address) => Host::Ipv4(*address),
+            Host::Ipv6(address) => Host::Ipv6(*address),
+        };
+        let connected = self.0.connect(&host, port).await;
+        REQUESTS.with_label_values(&[connected.as_ref().map_or_else(Error::kind, |_| "ok")]).inc();
+        connected
     }
 
     /// The document at an https URL.

@@ -5,16 +5,12 @@
 mod arguments;
 mod courier;
 mod dovecot;
-mod imap;
 mod maildir;
 mod mbox;
 mod mbox_scan;
 mod one;
-mod pop3;
 mod progress;
-mod remote;
 mod source;
-mod unique_id;
 mod unquote;
 
 use std::{path::Path, process::ExitCode, sync::Arc};
@@ -28,6 +24,7 @@ use runtime::{
     database::{self, DbRole},
     telemetry,
 };
+use worker::fetch::{Access, Format, Way};
 
 pub(crate) use arguments::ImportArguments;
 
@@ -35,9 +32,7 @@ use self::{
     arguments::{Job, jobs},
     one::{Outcome, import},
     progress::Progress,
-    remote::Access,
     source::{Address, Wishes},
-    unique_id::Format,
 };
 use crate::{cli::Role, config::Config, environment::Environment};
 
@@ -84,7 +79,7 @@ async fn work(
                 return Ok(None);
             }
             let password = password(job.password_file.as_deref().or(arguments.password_file.as_deref()))?;
-            Ok(Some(Access { password, tls: tls.clone(), clear: arguments.clear }))
+            Ok(Some(Access { password, tls: tls.clone(), clear: arguments.clear, way: Way::Direct }))
         };
         let mut outcome = Outcome::default();
         let ended = match access() {

@@ -134,13 +134,33 @@ impl Process {
                     Arc::clone(&self.random),
                     self.config.worker.webhooks.clone(),
                 );
-                let egress = Egress::new(&self.config.egress, &self.config.dns).context("egress")?;
+                // A pool of hashes of its own, so that imports never stand in the way of logins.
+                let hashes = directory::Settings {
+                    argon2_parallel: self.config.worker.jobs.argon2_parallel,
+                    ..self.config.directory.clone()
+                };
+                let directory = Directory::new(
+                    pool.clone(),
+                    self.environment.keys.clone(),
+                    Arc::clone(&self.clock),
+                    Arc::clone(&self.random),
+                    hashes,
+                );
                 let sweeper = mailstore::Sweeper::new(pool, Arc::clone(&store), &self.config.object_store, sweep);
                 let compactor = mailstore::Compactor::new(&parts, compact);
-                self.worker(
-                    worker::Hands { sweeper, compactor, check, housekeeper, deliveries, egress },
-                    &mut serve_later,
-                );
+                let migrations = self.migrations(parts).await?;
+                let egress = Egress::new(&self.config.egress, &self.config.dns).context("egress")?;
+                let hands = worker::Hands {
+                    sweeper,
+                    compactor,
+                    check,
+                    housekeeper,
+                    deliveries,
+                    egress,
+                    directory,
+                    migrations,
+                };
+                self.worker(hands, &mut serve_later);
                 continue;
             }
             let directory = Directory::new(
@@ -199,6 +219,18 @@ impl Process {
                 }
             }
         })
+    }
+
+    /// Memory of their own: a migration holds a segment's worth of messages, and takes none from those who deliver.
+    async fn migrations(&self, parts: Parts) -> anyhow::Result<worker::Migrations> {
+        let bounds = mailstore::ImportSettings::default().memory_octets();
+        let mut settings = parts.settings.clone();
+        settings.memory_octets = bounds * u64::from(self.config.worker.jobs.migrations.max(1));
+        let memory = settings.memory_budget();
+        let mailstore = Mailstore::open(Parts { settings, memory, ..parts }).await.context("worker")?;
+        let egress = Egress::new(&self.config.egress, &self.config.dns).context("egress")?;
+        let tls = net::client::ClientTls::new(None).context("worker")?;
+        Ok(worker::Migrations { mailstore, egress, tls })
     }
 
     fn pop3(

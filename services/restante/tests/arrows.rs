@@ -23,9 +23,9 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("pop3d", &["pop3-proto", "sasl", "net", "directory", "mailstore", "runtime"]),
     ("lmtpd", &["lmtp-proto", "net", "directory", "mailstore", "runtime"]),
     ("admin-api", &["directory", "mailstore", "net", "runtime"]),
-    ("worker", &["directory", "mailstore", "net", "runtime"]),
-    // `wire`: the POP3 client of `restante import`.
-    ("restante", &["wire", "pop3d", "lmtpd", "admin-api", "worker", "directory", "mailstore", "net", "runtime"]),
+    // `wire`: the POP3 client of migrations, which `restante import` uses too.
+    ("worker", &["wire", "directory", "mailstore", "net", "runtime"]),
+    ("restante", &["pop3d", "lmtpd", "admin-api", "worker", "directory", "mailstore", "net", "runtime"]),
     ("testkit", &["runtime"]),
 ];
 

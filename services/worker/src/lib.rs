@@ -1,11 +1,11 @@
-//! What nobody waits for: expiry, purge, reclaim, orphans, partitions, compaction, recounts, verification, marks, the sums of
-//! usage, what the directory forgets, and what webhooks are told. Any number of workers may run, without a leader: every step of [`mailstore::Sweeper`], [`Compactor`] and [`Check`] may run
-//! twice and beside itself.
+//! What nobody waits for: expiry, erasure, purge, reclaim, orphans, partitions, compaction, recounts, verification, marks, the sums of
+//! usage, what the directory forgets, what webhooks are told, and the jobs of tenants ([`JobsConfig`]). Any number of workers may run,
+//! without a leader: every step of [`mailstore::Sweeper`], [`Compactor`] and [`Check`] may run twice and beside itself.
 
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use directory::{Deliveries, DeliverySettings, Housekeeper};
+use directory::{Deliveries, DeliverySettings, Directory, Housekeeper};
 use mailstore::{Check, CompactSettings, Compactor, ExpiryReport, SweepReport, SweepSettings, Sweeper};
 use net::egress::Egress;
 use prometheus::{IntCounterVec, IntGaugeVec, register_int_counter_vec, register_int_gauge_vec};
@@ -28,8 +28,13 @@ static FAILING: LazyLock<IntGaugeVec> = LazyLock::new(|| {
         .expect("a well-formed metric")
 });
 
+pub mod fetch;
+mod jobs;
 mod metrics;
+mod migrate;
 mod webhooks;
+pub use jobs::JobsConfig;
+pub use migrate::Migrations;
 
 /// `[worker]`: how often what is done, and when what is gone is gone.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -57,6 +62,8 @@ pub struct Config {
     pub sweep: SweepSettings,
     /// What is compacted, and how fast.
     pub compact: CompactSettings,
+    /// Imports and migrations.
+    pub jobs: JobsConfig,
 }
 
 impl Default for Config {
@@ -73,6 +80,7 @@ impl Default for Config {
             webhooks: DeliverySettings::default(),
             sweep: SweepSettings::DEFAULT,
             compact: CompactSettings::DEFAULT,
+            jobs: JobsConfig::default(),
         }
     }
 }
@@ -81,6 +89,7 @@ impl Default for Config {
 pub async fn run(config: Config, hands: Hands, shutdown: Shutdown) {
     let verify = config.verify_segments_per_minute.div_ceil(60 / VERIFY_SECONDS);
     let worker = Worker { hands, verify, shutdown: shutdown.clone() };
+    let jobs = jobs::run(&config.jobs, &worker.hands.directory, &worker.hands.migrations, &shutdown);
     let sweeping = worker.every(Work::Sweep, config.sweep_interval_seconds);
     let summing = worker.every(Work::Usage, config.usage_interval_seconds);
     let expiring = worker.every(Work::Expire, config.expire_interval_seconds);
@@ -97,7 +106,7 @@ pub async fn run(config: Config, hands: Hands, shutdown: Shutdown) {
         }
     };
     tokio::select! {
-        _ = async { tokio::join!(sweeping, summing, expiring, erasing, compacting, keeping, telling, recounting, marking, verifying) } => {}
+        _ = async { tokio::join!(sweeping, summing, expiring, erasing, compacting, keeping, telling, recounting, marking, verifying, jobs) } => {}
         () = shutdown.deadline() => {}
     }
 }
@@ -120,6 +129,10 @@ pub struct Hands {
     pub deliveries: Deliveries,
     /// The way to them.
     pub egress: Egress,
+    /// Makes accounts (under the role worker).
+    pub directory: Directory,
+    /// Brings mail over.
+    pub migrations: Migrations,
 }
 
 #[derive(Clone, Copy)]
@@ -181,7 +194,7 @@ impl Worker {
     async fn round(&self, work: Work) -> Result<(), RoundError> {
         let shutdown = self.shutdown.clone();
         let goes_on = move || !shutdown.is_draining();
-        let Hands { sweeper, compactor, check, housekeeper, deliveries, egress: _ } = &self.hands;
+        let Hands { sweeper, compactor, check, housekeeper, deliveries, .. } = &self.hands;
         match work {
             Work::Sweep => {
                 note(&sweeper.sweep().await?);
@@ -328,7 +341,6 @@ mod tests {
         };
         let compactor = Compactor::new(&parts, CompactSettings::default());
         let housekeeper = Housekeeper::new(database.pool(DbRole::Worker).await, &directory::Settings::default());
-        let shutdown = Shutdown::new();
         let deliveries = Deliveries::new(
             database.pool(DbRole::Worker).await,
             keys(),
@@ -337,7 +349,18 @@ mod tests {
             DeliverySettings::default(),
         );
         let egress = Egress::new(&net::egress::Settings::default(), &net::egress::DnsSettings::default()).unwrap();
-        let hands = Hands { sweeper, compactor, check, housekeeper, deliveries, egress };
+        let directory = Directory::new(
+            parts.pool.clone(),
+            parts.master.clone(),
+            Arc::clone(&parts.clock),
+            Arc::clone(&parts.random),
+            directory::Settings::default(),
+        );
+        let mailstore = mailstore::Mailstore::open(parts).await.unwrap();
+        let tls = net::client::ClientTls::new(None).unwrap();
+        let migrations = Migrations { mailstore, egress: egress.clone(), tls };
+        let shutdown = Shutdown::new();
+        let hands = Hands { sweeper, compactor, check, housekeeper, deliveries, egress, directory, migrations };
         let running = tokio::spawn(run(Config::default(), hands, shutdown.clone()));
         let done = ["usage", "sweep", "expire", "erase", "compact", "reconcile", "mark", "verify", "housekeeping"]
             .map(|kind| ROUNDS.with_label_values(&[kind, "ok"]));

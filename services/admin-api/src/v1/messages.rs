@@ -3,11 +3,11 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use directory::Error;
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, stream};
 use mail_types::{Guid, ReversePath, TenantId, Timestamp, UniqueId};
 use mailstore::{Delivery, DeliveryVerdict, Incoming, IncomingError, Listed, Recipient, Target, received_line};
 
@@ -155,6 +155,34 @@ pub(super) async fn get(
     let account = state.directory.account(&caller, &address(&path)?).await?;
     let message = state.mailstore.message(account.tenant_id, account.id, &unique_id).await?;
     Ok(Json(message.ok_or_else(|| Problem::new(Kind::NotFound))?.into()))
+}
+
+/// Read a live message itself, as RETR sends it (before dot-stuffing).
+///
+/// Only with a key that has the scope `messages:raw`; the audit trail says who read what.
+#[utoipa::path(get, path = "/v1/accounts/{address}/messages/{unique_id}/raw", tag = "messages",
+    params(("address" = String, Path), ("unique_id" = String, Path)),
+    responses((status = 200, body = String, content_type = "message/rfc822"), Problems))]
+pub(super) async fn raw(
+    State(state): State<AppState>,
+    Caller(caller): Caller,
+    Path((path, unique_id)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let unique_id = UniqueId::parse(&unique_id).map_err(|_| Problem::new(Kind::NotFound))?;
+    let account = state.directory.account(&caller, &address(&path)?).await?;
+    let mut found = state.mailstore.read_one(account.tenant_id, account.id, &unique_id).await?;
+    let octets = found.messages().first().ok_or_else(|| Problem::new(Kind::NotFound))?.octets.0;
+    // Before anything of it is read.
+    state.directory.note_reading(&caller, &account.address, unique_id.as_str()).await?;
+    let reader = found.open(0).await.ok_or_else(|| Problem::new(Kind::NotFound))??;
+    let body = Body::from_stream(stream::try_unfold(reader, async |mut reader| {
+        let piece = reader.next().await.inspect_err(|error| tracing::warn!(%error, "a message broke off"))?;
+        Ok::<_, mailstore::Error>(piece.map(|piece| (piece, reader)))
+    }));
+    let mut response = body.into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("message/rfc822"));
+    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(octets));
+    Ok(response)
 }
 
 /// A time as the API shows it.

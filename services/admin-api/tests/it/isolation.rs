@@ -22,6 +22,7 @@ struct Names {
     sign_in: String,
     hook: String,
     delivery: String,
+    job: String,
 }
 
 impl Names {
@@ -30,6 +31,7 @@ impl Names {
         let address = if path.starts_with("/v1/aliases") { self.alias } else { self.address };
         let id = match path {
             _ if path.starts_with("/v1/api-keys") => &self.key,
+            _ if path.starts_with("/v1/imports") => &self.job,
             _ if path.starts_with("/v1/webhooks") => &self.hook,
             _ if path.starts_with("/v1/admins") => &self.admin,
             _ if path.starts_with("/v1/sessions/") => &self.sign_in,
@@ -73,6 +75,9 @@ async fn call(world: &World, key: &str, method: &str, path: &str, filled: &str) 
             .header(header::CONTENT_TYPE, "message/rfc822")
             .body(Body::from("Subject: x\r\n\r\nx\r\n"));
         return world.send(request.unwrap()).await;
+    }
+    if (method, path) == ("post", "/v1/imports") {
+        return world.import(key, filled, "{\"address\": \"new@acme.test\"}\n").await;
     }
     world.call(key, &method.to_uppercase(), filled, body(method, path)).await
 }
@@ -127,6 +132,7 @@ async fn every_operation_by_every_role_on_own_and_foreign_things() {
             let me = world.call(&access, "GET", "/v1/me", Value::Null).await.json();
             me["session"].as_str().unwrap().to_owned()
         },
+        job: world.import(&acme.key, "/v1/imports", "{}").await.json()["id"].as_str().unwrap().to_owned(),
     };
     let missing = Names {
         hook: "hook_999999".to_owned(),
@@ -141,6 +147,7 @@ async fn every_operation_by_every_role_on_own_and_foreign_things() {
         session: format!("sess_{}", "0".repeat(32)),
         admin: "adm_999999".to_owned(),
         sign_in: format!("sess_{}", "0".repeat(32)),
+        job: "job_999999".to_owned(),
     };
     let mut roles = vec![
         (Role::PlatformAdmin, world.platform.clone(), world.platform.clone()),
@@ -233,7 +240,13 @@ async fn nothing_is_made_in_a_foreign_or_missing_tenant() {
 async fn lists_narrowed_to_a_foreign_tenant_are_empty() {
     let world = World::new().await;
     let (_, globex) = (world.tenant("acme").await, world.tenant("globex").await);
-    for path in ["/v1/domains?tenant=", "/v1/accounts?tenant=", "/v1/aliases?tenant=", "/v1/api-keys?tenant="] {
+    for path in [
+        "/v1/domains?tenant=",
+        "/v1/accounts?tenant=",
+        "/v1/aliases?tenant=",
+        "/v1/api-keys?tenant=",
+        "/v1/imports?tenant=",
+    ] {
         for tenant in ["acme", "nobody"] {
             let answer = world.call(&globex.key, "GET", &format!("{path}{tenant}"), Value::Null).await;
             assert_eq!(answer.json(), json!({"items": [], "next_cursor": null}), "{path}{tenant}");

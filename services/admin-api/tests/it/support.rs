@@ -31,6 +31,7 @@ pub(crate) struct World {
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
+    pub(crate) octets: Vec<u8>,
     pub(crate) text: String,
 }
 
@@ -133,7 +134,8 @@ impl World {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let octets = to_bytes(body, 10_000_000).await.unwrap();
-        Answer { status: parts.status, headers: parts.headers, text: String::from_utf8_lossy(&octets).into_owned() }
+        let text = String::from_utf8_lossy(&octets).into_owned();
+        Answer { status: parts.status, headers: parts.headers, octets: octets.into(), text }
     }
 
     /// A request with a JSON body, or none where it is null.
@@ -270,6 +272,42 @@ impl World {
             .header(header::CONTENT_TYPE, "message/rfc822")
             .body(Body::from("Subject: x\r\n\r\nx\r\n"));
         self.send(request.unwrap()).await
+    }
+
+    /// Posts lines of an import.
+    pub(crate) async fn import(&self, key: &str, path: &str, lines: impl Into<Body>) -> Answer {
+        let request = Request::builder()
+            .method("POST")
+            .uri(path)
+            .header(header::AUTHORIZATION, format!("Bearer {key}"))
+            .header(header::CONTENT_TYPE, "application/x-ndjson")
+            .body(lines.into());
+        self.send(request.unwrap()).await
+    }
+
+    /// Gives a key scopes.
+    pub(crate) async fn scope(&self, key_id: &str, scopes: &[&str]) {
+        let pool = self.database.pool(DbRole::Owner).await;
+        sqlx::query("UPDATE restante.api_keys SET scopes = $2 WHERE 'key_' || key_id = $1")
+            .bind(key_id)
+            .bind(scopes)
+            .execute(&pool)
+            .await
+            .unwrap();
+    }
+
+    /// Jobs of tenants, those that nobody sees yet too.
+    pub(crate) async fn jobs(&self) -> i64 {
+        let pool = self.database.pool(DbRole::Owner).await;
+        let jobs = "SELECT count(*) FROM restante.jobs WHERE created_by IS NOT NULL";
+        sqlx::query_scalar(jobs).fetch_one(&pool).await.unwrap()
+    }
+
+    /// The directory as workers use it.
+    pub(crate) async fn worker(&self) -> Directory {
+        let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
+        let pool = self.database.pool(DbRole::Worker).await;
+        Directory::new(pool, master_keys(), clock, random, directory::Settings::default())
     }
 
     /// Makes something as the platform's administrator.

@@ -7,6 +7,7 @@ mod desk;
 mod external;
 mod housekeeping;
 mod isolation;
+mod jobs;
 mod login;
 mod master_keys;
 mod mechanisms;

@@ -270,3 +270,17 @@ async fn a_request_ends_in_time_wherever_it_hangs() {
         assert!(matches!(error, Error::TimedOut(_)), "{url}: {error}");
     }
 }
+
+#[tokio::test]
+async fn a_bare_connection_goes_where_a_document_would_be_fetched() {
+    let server = Server::start().await;
+    let allowed = server.egress(&["127.0.0.2/32"], None);
+    assert_eq!(allowed.connect("127.0.0.2", server.port).await.unwrap().peer_addr().unwrap().ip(), FIRST);
+    for host in ["127.0.0.1", "127.1", "0x7f000001", "::1", "::ffff:127.0.0.1", "[::1]", "169.254.169.254"] {
+        let refused = allowed.connect(host, server.port).await;
+        assert!(matches!(refused, Err(Error::Refused(_))), "{host}: {refused:?}");
+    }
+    for host in ["", "a b", "127.0.0.1:80", "user@host"] {
+        assert!(matches!(allowed.connect(host, server.port).await, Err(Error::Url)), "{host}");
+    }
+}

@@ -10,12 +10,12 @@ use anyhow::{Context as _, ensure};
 use mail_types::{Timestamp, UniqueId};
 use mailstore::{Incoming, SourceKey};
 use tokio::{fs::File, io::AsyncReadExt as _};
+use worker::fetch::{Format, Known};
 
 use super::{
     courier,
     dovecot::{self, Entry},
     source::{Listed, Read, Wishes, refused},
-    unique_id::{Format, Known},
 };
 
 /// How compressed files begin (Dovecot's zlib plugin): gzip, bzip2, xz, zstd, LZ4.

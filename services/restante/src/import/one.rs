@@ -5,15 +5,13 @@ use std::fmt;
 use anyhow::Context as _;
 use mailstore::{ImportMessage, ImportReport, ImportSettings, Mailstore};
 use serde_json::json;
+use worker::fetch::{Access, Imap, Pop3};
 
 use super::{
     arguments::Job,
-    imap::Imap,
     maildir::Maildir,
     mbox::Mbox,
-    pop3::Pop3,
     progress::Progress,
-    remote::Access,
     source::{Address, Listed, Source, Unreadable, Wishes},
 };
 

@@ -3,32 +3,12 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
-use mail_types::{Timestamp, UniqueId};
-use mailstore::{Incoming, IncomingError, SourceKey};
+use mailstore::Incoming;
+use worker::fetch::{Format, Imap, Pop3, Server};
 
-use super::{imap::Imap, maildir::Maildir, mbox::Mbox, pop3::Pop3, remote::Server, unique_id::Format};
+pub(super) use worker::fetch::{Listed, Read, Unreadable, refused};
 
-/// A message as its source lists it.
-#[derive(Debug)]
-pub(super) struct Listed {
-    /// What a person calls it.
-    pub(super) name: String,
-    pub(super) key: SourceKey,
-    /// The old server's, where it is known and can be one.
-    pub(super) unique_id: Option<UniqueId>,
-    /// When the old server received it.
-    pub(super) received: Option<Timestamp>,
-    /// What the source finds it by.
-    pub(super) place: u64,
-    /// About how many it has, 0 where that is not known.
-    pub(super) octets: u64,
-}
-
-/// Why a message cannot be taken. The others can.
-pub(super) type Unreadable = String;
-
-/// What reading a message came to. The outer error is the source's: nothing more can be read from it.
-pub(super) type Read = anyhow::Result<Result<(), Unreadable>>;
+use super::{maildir::Maildir, mbox::Mbox};
 
 /// What the command line names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +68,7 @@ impl Source {
             Self::Maildir(maildir) => maildir.list(wishes).await,
             Self::Mbox(mbox) => mbox.list(wishes).await,
             Self::Pop3(pop3) => pop3.list().await,
-            Self::Imap(imap) => imap.list(wishes).await,
+            Self::Imap(imap) => imap.list(wishes.format.as_ref()).await,
         }
     }
 
@@ -110,14 +90,6 @@ impl Source {
             Self::Pop3(pop3) => pop3.close().await,
             Self::Imap(imap) => imap.close().await,
         }
-    }
-}
-
-/// Why the mailstore does not take a message.
-pub(super) fn refused(error: IncomingError) -> Unreadable {
-    match error {
-        IncomingError::TooLarge => "it has more octets than --max-octets allows".to_owned(),
-        IncomingError::OutOfMemory => error.to_string(),
     }
 }
 

@@ -8,7 +8,7 @@ const DOVECOT: &str = "%08Xu%08Xv";
 
 /// A parsed format.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Format(Vec<Piece>);
+pub struct Format(Vec<Piece>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Piece {
@@ -18,19 +18,24 @@ enum Piece {
 
 /// What is known of a message.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Known<'a> {
-    pub(super) uid: u32,
-    pub(super) uid_validity: u32,
+pub struct Known<'a> {
+    /// Its UID.
+    pub uid: u32,
+    /// The mailbox's UIDVALIDITY.
+    pub uid_validity: u32,
     /// A maildir's file, without its flags; none over IMAP.
-    pub(super) file: Option<&'a str>,
+    pub file: Option<&'a str>,
     /// Dovecot's own id for it; in a maildir the file's name, unless the index says another.
-    pub(super) guid: Option<&'a str>,
+    pub guid: Option<&'a str>,
 }
 
 impl Format {
     /// `%u` UID, `%v` UIDVALIDITY, `%f` file name, `%g` guid; between `%` and letter a width, with a leading 0 for zeros, and `X` for
     /// hexadecimal.
-    pub(super) fn parse(text: &str) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// Which letter it does not know.
+    pub fn parse(text: &str) -> anyhow::Result<Self> {
         let mut pieces = Vec::new();
         let mut chars = text.chars().peekable();
         while let Some(c) = chars.next() {
@@ -59,12 +64,12 @@ impl Format {
     }
 
     /// What Dovecot does where nothing is configured.
-    pub(super) fn of_dovecot() -> Self {
+    pub fn of_dovecot() -> Self {
         Self::parse(DOVECOT).unwrap_or(Self(Vec::new()))
     }
 
     /// The unique-id; `None` if it cannot be made, or cannot be one.
-    pub(super) fn of(&self, known: Known<'_>) -> Option<UniqueId> {
+    pub fn of(&self, known: Known<'_>) -> Option<UniqueId> {
         let mut id = String::new();
         for piece in &self.0 {
             match piece {

@@ -12,8 +12,8 @@ use mailstore::{Incoming, SourceKey};
 
 use super::{
     remote::{Access, Connection, Server, shown},
-    source::{Listed, Read, Wishes, refused},
-    unique_id::Known,
+    unique_id::{Format, Known},
+    {Listed, Read, refused},
 };
 
 /// Octets of a message that are asked for at once. A larger one comes in several pieces, so that an answer stays bounded.
@@ -23,7 +23,8 @@ const ANSWER: usize = 2 * PIECE;
 /// Messages that are asked for at once.
 const BATCH: usize = 50;
 
-pub(super) struct Imap {
+/// A connection that is logged in.
+pub struct Imap {
     connection: Connection,
     server: Server,
     commands: u64,
@@ -46,8 +47,11 @@ enum Event {
 
 impl Imap {
     /// Logs in.
-    pub(super) async fn open(server: &Server, access: &Access) -> anyhow::Result<Self> {
-        let connection = Connection::open(server, &access.tls).await?;
+    ///
+    /// # Errors
+    /// Why not, in the server's words where it has some.
+    pub async fn open(server: &Server, access: &Access) -> anyhow::Result<Self> {
+        let connection = Connection::open(server, access).await?;
         let (outstanding, early) = (Vec::new(), HashMap::new());
         let mut imap = Self { connection, server: server.clone(), commands: 0, outstanding, early };
         if let Event::Bye(text) = imap.event().await.context("the greeting")? {
@@ -99,7 +103,11 @@ impl Imap {
             .collect())
     }
 
-    pub(super) async fn list(&mut self, wishes: &Wishes) -> anyhow::Result<Vec<Listed>> {
+    /// Its messages, in the order of UIDs. `format`: how the server made POP3's unique-ids of them.
+    ///
+    /// # Errors
+    /// The connection's, or the server's refusal.
+    pub async fn list(&mut self, format: Option<&Format>) -> anyhow::Result<Vec<Listed>> {
         let opened = self.command("EXAMINE INBOX").await.context("INBOX")?;
         let uid_validity = opened.iter().find_map(|e| if let Event::UidValidity(n) = e { Some(*n) } else { None });
         let uid_validity = uid_validity.context("the server has no UIDVALIDITY for INBOX")?;
@@ -111,7 +119,7 @@ impl Imap {
             listed.push(Listed {
                 name: format!("UID {uid}"),
                 key: SourceKey::new("imap", &[account.as_bytes(), &uid_validity.to_le_bytes(), &uid.to_le_bytes()]),
-                unique_id: wishes.format.as_ref().and_then(|format| format.of(known)),
+                unique_id: format.and_then(|format| format.of(known)),
                 received: date.as_deref().and_then(timestamp),
                 place: uid.into(),
                 octets: octets.unwrap_or(0).into(),
@@ -122,7 +130,11 @@ impl Imap {
         Ok(listed)
     }
 
-    pub(super) async fn read(&mut self, wanted: &[Listed], at: usize, into: &mut Incoming) -> Read {
+    /// Reads a message of `wanted`, which are asked for one after the other: the next ones are asked for already.
+    ///
+    /// # Errors
+    /// The connection's: nothing more can be read.
+    pub async fn read(&mut self, wanted: &[Listed], at: usize, into: &mut Incoming) -> Read {
         let rest = wanted.get(at..).unwrap_or_default();
         let Some(uid) = rest.first().map(uid_of) else { bail!("there is no message {at}") };
         if let Some(body) = self.early.remove(&uid) {
@@ -212,7 +224,8 @@ impl Imap {
         }
     }
 
-    pub(super) async fn close(mut self) {
+    /// Takes leave; nothing was changed there.
+    pub async fn close(mut self) {
         let _ = self.send("LOGOUT").await;
     }
 

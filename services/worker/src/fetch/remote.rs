@@ -1,11 +1,11 @@
-//! A connection to the old server: where the operator says, in the clear or under TLS, bounded in time and in what it holds.
+//! A connection to the old server, in the clear or under TLS, bounded in time and in what it holds.
 
 use std::{net::IpAddr, time::Duration};
 
 use anyhow::{Context as _, bail, ensure};
 use bytes::{Buf as _, Bytes, BytesMut};
 use mail_types::Secret;
-use net::client::ClientTls;
+use net::{client::ClientTls, egress::Egress};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
@@ -18,17 +18,23 @@ const LINE: usize = 64 * 1024;
 
 /// USER@HOST:PORT.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Server {
-    pub(super) user: String,
-    pub(super) host: String,
-    pub(super) port: u16,
-    /// From the first octet.
-    pub(super) tls: bool,
+pub struct Server {
+    /// What it knows the maildrop's owner as.
+    pub user: String,
+    /// A name or an address.
+    pub host: String,
+    /// Where it listens.
+    pub port: u16,
+    /// TLS from the first octet; else it is begun where the server offers it.
+    pub tls: bool,
 }
 
 impl Server {
     /// What follows `://`. The last `@` divides; in the user `%XX` stands for an octet.
-    pub(super) fn parse(text: &str, port: u16, tls: bool) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str, port: u16, tls: bool) -> anyhow::Result<Self> {
         let (user, place) = text.rsplit_once('@').context("USER@HOST is expected")?;
         ensure!(
             !user.contains(':'),
@@ -52,7 +58,7 @@ impl Server {
     }
 
     /// Whose unique-ids these are. Not the port and not whether under TLS: the messages are the same.
-    pub(super) fn account(&self) -> String {
+    pub(crate) fn account(&self) -> String {
         format!("{}@{}", self.user, self.host.to_lowercase())
     }
 }
@@ -78,11 +84,37 @@ fn percent_decoded(text: &str) -> Option<String> {
 
 /// How to log in.
 #[derive(Debug, Clone)]
-pub(super) struct Access {
-    pub(super) password: Secret,
-    pub(super) tls: ClientTls,
+pub struct Access {
+    /// What proves us.
+    pub password: Secret,
+    /// By what the server proves itself.
+    pub tls: ClientTls,
     /// The password may travel in the clear.
-    pub(super) clear: bool,
+    pub clear: bool,
+    /// How the server is reached.
+    pub way: Way,
+}
+
+/// How a server is reached.
+#[derive(Debug, Clone)]
+pub enum Way {
+    /// Wherever it is: the operator named it, from the operator's shell.
+    Direct,
+    /// Where tenants may let us connect to: a tenant named it.
+    Egress(Egress),
+}
+
+impl Way {
+    async fn connect(&self, server: &Server) -> anyhow::Result<TcpStream> {
+        match self {
+            Self::Direct => Ok(within(TcpStream::connect((server.host.as_str(), server.port))).await??),
+            Self::Egress(egress) => within(egress.connect(&server.host, server.port)).await?.map_err(|error| {
+                // What is at which address is not for the tenant.
+                tracing::info!(host = server.host, port = server.port, %error, "a migration's source is not reached");
+                anyhow::anyhow!("it cannot be reached from here")
+            }),
+        }
+    }
 }
 
 trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -101,13 +133,12 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) async fn open(server: &Server, tls: &ClientTls) -> anyhow::Result<Self> {
-        let connecting = TcpStream::connect((server.host.as_str(), server.port));
+    pub(super) async fn open(server: &Server, access: &Access) -> anyhow::Result<Self> {
         let what = || format!("{}:{}", server.host, server.port);
-        let socket = within(connecting).await.and_then(|socket| Ok(socket?)).with_context(what)?;
+        let socket = access.way.connect(server).await.with_context(what)?;
         socket.set_nodelay(true).with_context(what)?;
         let plain = Self { socket: Socket::Plain(socket), buffer: BytesMut::new() };
-        if server.tls { plain.secure(server, tls).await } else { Ok(plain) }
+        if server.tls { plain.secure(server, &access.tls).await } else { Ok(plain) }
     }
 
     /// Negotiates TLS. What the server said before it, and we did not use, anybody may have put there.

@@ -10,7 +10,7 @@ use wire::unstuffing::{Progress, Unstuffer};
 
 use super::{
     remote::{Access, Connection, Server, shown},
-    source::{Listed, Read, refused},
+    {Listed, Read, refused},
 };
 
 /// RETRs that are on their way at the same time where the server allows it (RFC 2449 section 6.8).
@@ -18,7 +18,8 @@ const PIPELINED: usize = 32;
 /// Messages of a maildrop at most.
 const MOST: usize = 10_000_000;
 
-pub(super) struct Pop3 {
+/// A connection that is logged in.
+pub struct Pop3 {
     connection: Connection,
     server: Server,
     pipelining: bool,
@@ -28,8 +29,11 @@ pub(super) struct Pop3 {
 
 impl Pop3 {
     /// Logs in.
-    pub(super) async fn open(server: &Server, access: &Access) -> anyhow::Result<Self> {
-        let mut connection = Connection::open(server, &access.tls).await?;
+    ///
+    /// # Errors
+    /// Why not, in the server's words where it has some.
+    pub async fn open(server: &Server, access: &Access) -> anyhow::Result<Self> {
+        let mut connection = Connection::open(server, access).await?;
         status(&mut connection).await?.context("the greeting")?;
         let mut capabilities = capabilities(&mut connection).await?;
         let offers = |capabilities: &[String], name: &str| capabilities.iter().any(|c| c.eq_ignore_ascii_case(name));
@@ -49,7 +53,11 @@ impl Pop3 {
         Ok(Self { connection, server: server.clone(), pipelining, asked: 0 })
     }
 
-    pub(super) async fn list(&mut self) -> anyhow::Result<Vec<Listed>> {
+    /// Its messages, in the order of the server.
+    ///
+    /// # Errors
+    /// The connection's, or the server's refusal.
+    pub async fn list(&mut self) -> anyhow::Result<Vec<Listed>> {
         let octets = self.numbered("LIST").await?.context("LIST")?;
         let octets: HashMap<u64, u64> =
             octets.into_iter().filter_map(|(number, octets)| Some((number, octets.parse().ok()?))).collect();
@@ -92,7 +100,11 @@ impl Pop3 {
         Ok(Ok(lines))
     }
 
-    pub(super) async fn read(&mut self, wanted: &[Listed], at: usize, into: &mut Incoming) -> Read {
+    /// Reads a message of `wanted`, which are asked for one after the other: the next ones are asked for already.
+    ///
+    /// # Errors
+    /// The connection's: nothing more can be read.
+    pub async fn read(&mut self, wanted: &[Listed], at: usize, into: &mut Incoming) -> Read {
         let window = if self.pipelining { PIPELINED } else { 1 };
         // In one write as soon as half of the window is free.
         if self.asked <= at + window / 2 {
@@ -121,7 +133,8 @@ impl Pop3 {
         }
     }
 
-    pub(super) async fn close(mut self) {
+    /// Takes leave; nothing was changed there.
+    pub async fn close(mut self) {
         // Whether it answers does not matter: nothing was changed there.
         let _ = self.connection.send(b"QUIT\r\n").await;
     }
