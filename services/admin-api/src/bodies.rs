@@ -10,12 +10,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use policy::{
-    AccountPolicy, AccountSessions, AddressClaimWord, DeleWord, DevicePolicy, DomainPolicy, ExpireWord, OauthPolicy,
-    OverQuotaWord, TenantPolicy, TenantSessions, Utf8Word, ViewWord,
+    AccountPolicy, AccountSessions, AddressClaimWord, Days, DeleWord, DevicePolicy, DomainPolicy, ExpireWord, LastDays,
+    NeverWord, OauthPolicy, OverQuotaWord, TenantPolicy, TenantSessions, Utf8Word, ViewName, ViewWord,
 };
 pub use requests::{
     AccountNew, AccountPatch, AliasNew, AliasPatch, ApiKeyNew, AppPasswordNew, DomainNew, DomainPatch, DomainVerify,
-    PasswordSet, TenantNew, TenantPatch,
+    PasswordClear, PasswordHashed, PasswordSet, TenantNew, TenantPatch,
 };
 pub use resources::{
     AccountBody, AccountUsage, AliasBody, ApiKeyBody, ApiKeyIssued, AppPasswordBody, AppPasswordIssued, DomainBody,

@@ -13,13 +13,16 @@ mod config;
 mod extract;
 mod fields;
 mod guard;
+mod headers;
 mod observe;
 mod once;
 mod openapi;
 mod permissions;
 mod policies;
 mod problem;
+mod rate;
 mod server;
+mod transport;
 mod v1;
 
 use std::sync::Arc;
@@ -34,8 +37,9 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use crate::guard::Guard;
 
-pub use config::Config;
+pub use config::{Config, Origin};
 pub use openapi::document as openapi;
+pub use rate::RateLimitSettings;
 pub use server::serve;
 
 /// What every request works with.
@@ -60,11 +64,13 @@ pub fn router(state: AppState) -> Router {
     let (api, document) = v1::router().split_for_parts();
     let document = openapi::complete(document);
     let guard = Guard::new(state.clone(), &document);
-    let docs = SwaggerUi::new("/docs").url("/v1/openapi.json", document);
+    let docs = SwaggerUi::new("/docs").external_url_unchecked("/v1/openapi.json", openapi::finished(&document));
     api.route_layer(axum::middleware::from_fn_with_state(guard, guard::guard))
         .with_state(state.clone())
         .merge(docs)
         .route("/", get(async || Redirect::temporary("/docs/")))
         .route("/problems/{code}", get(problem::explain))
+        .layer(transport::compression())
+        .layer(transport::cors(&state.config))
         .layer(axum::middleware::from_fn_with_state(state, observe::observe))
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 /// What kinds there are: code, status, title, and what to do about it.
-const KINDS: [(Kind, &str, StatusCode, &str, &str); 18] = {
+const KINDS: [(Kind, &str, StatusCode, &str, &str); 19] = {
     use Kind::*;
     use StatusCode as S;
     [
@@ -84,6 +84,13 @@ const KINDS: [(Kind, &str, StatusCode, &str, &str); 18] = {
             "Each item of errors names a field, the rule's code and the rule.",
         ),
         (
+            RateLimited,
+            "rate-limited",
+            S::TOO_MANY_REQUESTS,
+            "Too many requests",
+            "Try again after the seconds in Retry-After; RateLimit-Policy has the bound.",
+        ),
+        (
             Unavailable,
             "unavailable",
             S::SERVICE_UNAVAILABLE,
@@ -122,6 +129,7 @@ pub(crate) enum Kind {
     TooLarge,
     UnsupportedMediaType,
     Invalid,
+    RateLimited,
     Unavailable,
     Internal,
 }
@@ -173,6 +181,29 @@ impl Problem {
 
     pub(crate) fn code(&self) -> &'static str {
         self.kind.row().1
+    }
+
+    /// Whether nobody was proved.
+    pub(crate) fn is_unauthorized(&self) -> bool {
+        self.kind == Kind::Unauthorized
+    }
+
+    /// Every kind of a status, for the document.
+    pub(crate) fn of(status: StatusCode) -> impl Iterator<Item = Self> {
+        KINDS.into_iter().chain([INTERNAL]).filter(move |row| row.2 == status).map(|row| Self::new(row.0))
+    }
+
+    /// The statuses that problems have, each once, in order.
+    pub(crate) fn statuses() -> Vec<StatusCode> {
+        let mut all: Vec<_> = KINDS.into_iter().chain([INTERNAL]).map(|row| row.2).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// Its kind, for people.
+    pub(crate) fn title(&self) -> &'static str {
+        self.kind.row().3
     }
 
     /// The body, once the request is known.

@@ -36,6 +36,10 @@ async fn main() -> ExitCode {
         Command::Recover(arguments) => recover::run(&arguments).await.map(success),
         Command::Keys(command) => keys::run(&command).await.map(success),
         Command::Admin(AdminCommand::Token(arguments)) => admin_token(&arguments).await.map(success),
+        Command::Openapi => {
+            println!("{:#}", admin_api::openapi());
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Import(arguments) => import::run(&arguments).await,
         Command::Export(arguments) => export::run(&arguments).await,
     };

@@ -82,6 +82,7 @@ pub enum OutcomeWord {
 
 /// `POST /v1/accounts/{address}/messages/restore`: one of `unique_ids`, `since` (with `until` or without) and `session`.
 #[derive(Debug, Clone, Default, Serialize, ToSchema)]
+#[schema(examples(json!({"since": "2026-11-24T06:00:00Z", "until": "2026-11-24T07:00:00Z"})))]
 #[serde(deny_unknown_fields)]
 pub struct MessagesRestore {
     /// These messages.

@@ -6,12 +6,15 @@
     reason = "helpers of tests: what is not there fails the test"
 )]
 
+mod conventions;
 mod documents;
 mod dry_run;
+mod guide;
 mod idempotency;
 mod isolation;
 mod lifecycle;
 mod messages;
+mod pages;
 mod refusals;
 mod server;
 mod support;
