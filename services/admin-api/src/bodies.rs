@@ -21,7 +21,10 @@ pub use resources::{
     AccountBody, AccountUsage, AliasBody, ApiKeyBody, ApiKeyIssued, AppPasswordBody, AppPasswordIssued, DomainBody,
     MessageBody, SummedUsage, TenantBody,
 };
-pub use undelete::{ExpungedBody, MessagesRestore, OutcomeWord, RestoredBody, SessionBody, TlsWord};
+pub use undelete::{
+    ExpungedBody, MessagesRestore, OutcomeWord, RestoreBetween, RestoreSession, RestoreThese, RestoredBody,
+    SessionBody, TlsWord,
+};
 
 /// What a tenant may use; null is no limit.
 #[derive(Debug, Clone, Default, Serialize, ToSchema)]

@@ -129,8 +129,8 @@ pub(crate) struct Rate {
     remaining: u32,
     /// Until all of them are there again.
     reset: Duration,
-    /// Until the next one is taken; zero where one would be now.
-    pub(crate) wait: Duration,
+    /// Of a refusal: until the next one is taken.
+    wait: Duration,
 }
 
 impl Rate {
@@ -192,7 +192,7 @@ impl<K: Hash + Eq> Bound<K> {
             return Err(self.rate(all.get(&key).copied().unwrap_or_default(), at));
         }
         all.put(key, spent, now);
-        Ok(Some(self.rate(spent, at)))
+        Ok(Some(Rate { wait: Duration::ZERO, ..self.rate(spent, at) }))
     }
 
     /// Whether one request more would be taken.

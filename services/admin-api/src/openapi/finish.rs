@@ -27,7 +27,7 @@ fn parameter(name: &str) -> Option<(&'static str, Value)> {
         "If-Match" => (
             "Only if it still is of this version: its `ETag`. Another one is refused (412); without the header the change is made to \
              whatever there is",
-            json!({"maxLength": 1000}),
+            json!({"pattern": r#"^(\*|(W/)?"[^"]*"( *, *(W/)?"[^"]*")*)$"#}),
         ),
         "Idempotency-Key" => (
             "Makes the request safe to repeat: the same request with the same key is answered as the first was, for 24 hours",
@@ -43,6 +43,7 @@ const LONGEST: u32 = 8000;
 /// Finishes the document. What has no example is answered too, as `METHOD PATH: what`.
 pub(crate) fn finish(document: &mut Value) -> Vec<String> {
     document["servers"] = json!([{"url": "/", "description": "Where this document came from"}]);
+    secrets_are_shown_once(document);
     let schemas = document["components"]["schemas"].clone();
     let responses = problem_responses();
     document["components"]["responses"] = responses;
@@ -60,6 +61,30 @@ pub(crate) fn finish(document: &mut Value) -> Vec<String> {
         }
     }
     missing
+}
+
+/// A secret that a POST answers is not in the answer to a repeat of it: see `once.rs`.
+fn secrets_are_shown_once(document: &mut Value) {
+    let posts = document["paths"].as_object().into_iter().flatten().map(|(_, item)| &item["post"]["responses"]);
+    let bodies =
+        posts.flat_map(|all| ["200", "201"].map(|status| &all[status]["content"]["application/json"]["schema"]));
+    let names: Vec<String> =
+        bodies.filter_map(|schema| schema["$ref"].as_str()?.rsplit('/').next().map(ToOwned::to_owned)).collect();
+    for name in names {
+        let Some(schema) = document["components"]["schemas"].get_mut(&name) else { continue };
+        let parts = match schema.get_mut("allOf").and_then(Value::as_array_mut) {
+            Some(parts) => parts.iter_mut().collect(),
+            None => vec![schema],
+        };
+        for part in parts.into_iter().filter(|part| part["properties"].get("secret").is_some()) {
+            if let Some(required) = part.get_mut("required").and_then(Value::as_array_mut) {
+                required.retain(|field| field != "secret");
+            }
+            let text = part["properties"]["secret"]["description"].as_str().unwrap_or("Shown this once.").to_owned();
+            part["properties"]["secret"]["description"] =
+                format!("{text} Left out where an answer is given again for its Idempotency-Key.").into();
+        }
+    }
 }
 
 /// `accounts_app_passwords_create`: the nouns of the path and the verb. Stable as long as both are.

@@ -111,7 +111,7 @@ async fn of_fifty_at_once_one_is_done_and_all_are_answered() {
     let carols = list["items"].as_array().unwrap().iter().filter(|one| one["address"] == "carol@acme.test").count();
     assert_eq!(carols, 1);
     // Kept for a day, by the database's clock.
-    let pool = world.owner().await;
+    let pool = world.superuser().await;
     let age = "UPDATE restante.idempotency SET expires_at = expires_at - interval '24 hours'";
     let kept =
         "SELECT expires_at BETWEEN clock_timestamp() + interval '23 hours' AND clock_timestamp() + interval '24 hours'

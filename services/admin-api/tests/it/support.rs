@@ -166,8 +166,8 @@ impl World {
     }
 
     /// The superuser's connections.
-    pub(crate) async fn owner(&self) -> Pool {
-        self.database.pool(DbRole::Owner).await
+    pub(crate) async fn superuser(&self) -> Pool {
+        self.database.superuser().await
     }
 
     /// Any request.
