@@ -13,6 +13,7 @@ from harness.api import Api
 from harness.service import Embedded, address_of, environment
 
 README = Path(__file__).parents[2] / "README.md"
+GUIDE = README.parent / "docs" / "admin-api.md"
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +33,18 @@ def commands(demo: Embedded, section: str) -> str:
     for name, port in (("pop3s", 1995), ("pop3", 1110), ("lmtp", 1124), ("admin", 8080), ("ops", 9400)):
         script = script.replace(f":{port}/", f":{address_of(demo.ready[name])[1]}/")
     return script
+
+
+def test_the_guide_to_the_api(demo: Embedded) -> None:
+    """docs/admin-api.md, all of its commands one after the other."""
+    blocks = re.findall(r"```sh\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    script = "".join(blocks).replace("127.0.0.1:8080", f"127.0.0.1:{address_of(demo.ready['admin'])[1]}")
+    said = run(demo, script)
+    assert '"next_cursor"' in said and '"secret"' in said
+    # What only shows a refusal shows this one.
+    assert re.findall(r"/problems/[a-z-]+", said) == ["/problems/invalid"], said
+    assert demo.api.account("alice@globex.test")["quota"]["octets"] == 1_000_000_000
+    assert len(demo.api.items("/v1/accounts/alice@globex.test/app-passwords")) == 1
 
 
 def run(demo: Embedded, script: str) -> str:

@@ -32,18 +32,21 @@ pub use imports::{
     MigrationAccount, MigrationNew, MigrationSource, ProtocolWord, SourceTlsWord,
 };
 pub use policy::{
-    AccountPolicy, AccountSessions, AddressClaimWord, DeleWord, DevicePolicy, DomainPolicy, ExpireWord, OauthPolicy,
-    OverQuotaWord, TenantPolicy, TenantSessions, Utf8Word, ViewWord,
+    AccountPolicy, AccountSessions, AddressClaimWord, Days, DeleWord, DevicePolicy, DomainPolicy, ExpireWord, LastDays,
+    NeverWord, OauthPolicy, OverQuotaWord, TenantPolicy, TenantSessions, Utf8Word, ViewName, ViewWord,
 };
 pub use requests::{
     AccountNew, AccountPatch, AliasNew, AliasPatch, ApiKeyNew, ApiKeyPatch, AppPasswordNew, DomainNew, DomainPatch, DomainVerify,
-    PasswordSet, TenantNew, TenantPatch,
+    PasswordClear, PasswordHashed, PasswordSet, TenantNew, TenantPatch,
 };
 pub use resources::{
     AccountBody, AccountUsage, AliasBody, ApiKeyBody, ApiKeyIssued, AppPasswordBody, AppPasswordIssued, DomainBody,
     MessageBody, SummedUsage, TenantBody,
 };
-pub use undelete::{ExpungedBody, MessagesRestore, OutcomeWord, RestoredBody, SessionBody, TlsWord};
+pub use undelete::{
+    ExpungedBody, MessagesRestore, OutcomeWord, RestoreBetween, RestoreSession, RestoreThese, RestoredBody,
+    SessionBody, TlsWord,
+};
 pub use webhooks::{
     DeliveryWord, WebhookBody, WebhookDeliveryBody, WebhookDeliveryWhole, WebhookIssued, WebhookNew, WebhookPatch,
 };

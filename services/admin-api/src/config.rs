@@ -3,8 +3,11 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use axum::http::HeaderValue;
 use net::{Endpoint, Limits};
 use serde::Deserialize;
+
+use crate::rate::RateLimitSettings;
 
 /// Where the admin API listens and what it takes. Everything has a default.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -36,6 +39,13 @@ pub struct Config {
     pub refusal_ms: u64,
     /// Bounds of imports.
     pub imports: ImportsConfig,
+    /// Web pages of these origins (`https://console.example.com`) may use the API. Default: none, which is right for the page
+    /// that the service serves itself.
+    pub cors_origins: Vec<Origin>,
+    /// `Strict-Transport-Security` for so many seconds; only where clients come over TLS. Default 0: not sent.
+    pub hsts_seconds: u32,
+    /// How often somebody may ask.
+    pub rate_limit: RateLimitSettings,
 }
 
 /// `[admin.imports]`: how much an import may bring.
@@ -66,6 +76,25 @@ impl Default for ImportsConfig {
     }
 }
 
+/// The origin of a web page, as browsers send it (RFC 6454 section 6.2).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Origin(pub(crate) HeaderValue);
+
+impl TryFrom<String> for Origin {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let wrong = || format!("cors_origins: {text:?} is not of the form https://host or https://host:port");
+        let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).ok_or_else(wrong)?;
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-:[]".contains(c);
+        if host.is_empty() || !host.chars().all(plain) {
+            return Err(wrong());
+        }
+        HeaderValue::from_str(&text).map(Self).map_err(|_| wrong())
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -81,6 +110,9 @@ impl Default for Config {
             signed_in_path: "/sign-in".to_owned(),
             refusal_ms: 1000,
             imports: ImportsConfig::default(),
+            cors_origins: Vec::new(),
+            hsts_seconds: 0,
+            rate_limit: RateLimitSettings::default(),
         }
     }
 }
@@ -107,5 +139,22 @@ impl Config {
     /// How long a request may take.
     pub(crate) fn timeout(&self, upload: bool) -> Duration {
         Duration::from_millis(if upload { self.upload_timeout_ms } else { self.request_timeout_ms })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_a_scheme_and_a_host() {
+        for good in ["https://console.example.com", "http://localhost:3000", "https://[2001:db8::1]:8443"] {
+            assert!(Origin::try_from(good.to_owned()).is_ok(), "{good}");
+        }
+        for bad in
+            ["*", "null", "console.example.com", "https://", "https://a.test/", "https://A.test", "https://a.test b"]
+        {
+            assert!(Origin::try_from(bad.to_owned()).is_err(), "{bad}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! What handlers take out of a request. Each refusal is a problem.
 
 use axum::body::{Body, to_bytes};
-use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::extract::{FromRequest, FromRequestParts, MatchedPath, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 use bytes::Bytes;
@@ -19,6 +19,8 @@ use crate::problem::{Kind, Problem};
 /// The header that makes a POST safe to repeat.
 pub(crate) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
+/// The longest key.
+const MAX_KEY: usize = 255;
 
 /// A JSON body, with what `Idempotency-Key` needs of the request.
 pub(crate) struct Submitted {
@@ -50,16 +52,15 @@ impl RequestHash {
     }
 
     pub(crate) fn repeatable(self, headers: &HeaderMap) -> Result<Repeatable, Problem> {
-        let key = match headers.get(IDEMPOTENCY_KEY) {
-            None => None,
-            Some(value) => Some(
-                value
-                    .to_str()
-                    .map_err(|_| Problem::with_detail(Kind::BadRequest, "Idempotency-Key must be visible ASCII"))?
-                    .to_owned(),
-            ),
+        let Some(given) = headers.get(IDEMPOTENCY_KEY) else {
+            return Ok(Repeatable { key: None, hash: self.0.finalize().into() });
         };
-        Ok(Repeatable { key, hash: self.0.finalize().into() })
+        // Also of a trial, which needs no key: what would be refused is refused.
+        let key = given.to_str().ok().filter(|key| (1..=MAX_KEY).contains(&key.len())).ok_or_else(|| {
+            let detail = format!("Idempotency-Key must have 1 to {MAX_KEY} characters of visible ASCII");
+            Problem::field("", "invalid", detail)
+        })?;
+        Ok(Repeatable { key: Some(key.to_owned()), hash: self.0.finalize().into() })
     }
 }
 
@@ -166,7 +167,11 @@ pub(crate) fn one_of<T: Copy>(words: &[(&str, T)]) -> impl Fn(&str) -> Result<T,
 }
 
 /// The query's parameters. The guard has refused those that the operation does not know.
-pub(crate) struct Params(Vec<(String, String)>);
+pub(crate) struct Params {
+    given: Vec<(String, String)>,
+    /// The pattern of the path: a list's name in its cursors.
+    list: String,
+}
 
 impl<S: Send + Sync> FromRequestParts<S> for Params {
     type Rejection = Problem;
@@ -176,15 +181,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
             .map_err(|_| Problem::with_detail(Kind::BadRequest, "the query is malformed"))?;
         // The guard has read it.
         let ours = params.into_iter().filter(|(name, _)| is_safe(&parts.method) || name != DRY_RUN);
-        Ok(Self(ours.collect()))
+        let list = parts.extensions.get::<MatchedPath>().map(|path| path.as_str().to_owned()).unwrap_or_default();
+        Ok(Self { given: ours.collect(), list })
     }
 }
 
 impl Params {
     fn take(&mut self, name: &str) -> Result<Option<String>, Problem> {
         let mut found = None;
-        while let Some(at) = self.0.iter().position(|(given, _)| given == name) {
-            if found.replace(self.0.swap_remove(at).1).is_some() {
+        while let Some(at) = self.given.iter().position(|(given, _)| given == name) {
+            if found.replace(self.given.swap_remove(at).1).is_some() {
                 return Err(Problem::field(format!("/{name}"), "invalid", "must be given once"));
             }
         }
@@ -247,7 +253,7 @@ impl Params {
                 Problem::field("/limit", "out_of_range", format!("must be an integer between 1 and {MAX_LIMIT}"))
             })?,
         };
-        Ok(PageRequest { limit, cursor: self.take("cursor")? })
+        Ok(PageRequest { limit, cursor: self.take("cursor")?, list: self.list.clone() })
     }
 }
 
@@ -258,14 +264,24 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let values: Vec<&str> =
-            parts.headers.get_all(header::IF_MATCH).iter().filter_map(|value| value.to_str().ok()).collect();
-        if values.is_empty() || values.iter().any(|value| value.trim() == "*") {
-            return Ok(Self(Precondition::None));
+        let malformed = || Problem::with_detail(Kind::BadRequest, "If-Match must be * or a list of entity tags: \"3\"");
+        let mut versions = Vec::new();
+        for value in parts.headers.get_all(header::IF_MATCH) {
+            let value = value.to_str().map_err(|_| malformed())?.trim();
+            if value == "*" {
+                return Ok(Self(Precondition::None));
+            }
+            // Our tags have no comma in them.
+            for tag in value.split(',').map(str::trim) {
+                let weak = tag.strip_prefix("W/");
+                let opaque = weak.unwrap_or(tag).strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+                let opaque = opaque.filter(|tag| !tag.contains('"')).ok_or_else(malformed)?;
+                // A tag that is weak or none of ours matches nothing.
+                versions.extend(opaque.parse::<i64>().ok().filter(|_| weak.is_none()));
+            }
         }
-        let tags = values.iter().flat_map(|value| value.split(',')).map(str::trim);
-        let version = |tag: &str| tag.strip_prefix('"')?.strip_suffix('"')?.parse().ok();
-        Ok(Self(Precondition::OneOf(tags.filter_map(version).collect())))
+        let any = parts.headers.contains_key(header::IF_MATCH);
+        Ok(Self(if any { Precondition::OneOf(versions) } else { Precondition::None }))
     }
 }
 

@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use directory::FieldError;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use crate::problem::Problem;
 
@@ -213,7 +213,24 @@ pub(crate) fn parsed<T, E: std::fmt::Display>(parse: impl Fn(&str) -> Result<T, 
 
 /// Whatever its type reads; `rule` says what that is.
 pub(crate) fn typed<T: DeserializeOwned>(rule: &'static str) -> impl Fn(&Value) -> Read<T> {
-    move |value| serde_json::from_value(value.clone()).or_else(|_| refused("invalid", rule))
+    move |value| serde_json::from_value(whole(value)).or_else(|_| refused("invalid", rule))
+}
+
+/// The value with its numbers that are integers spelt as such: 3.0 is one (JSON Schema says so, and many languages write it).
+fn whole(value: &Value) -> Value {
+    match value {
+        Value::Array(items) => items.iter().map(whole).collect(),
+        Value::Object(object) => object.iter().map(|(name, value)| (name.clone(), whole(value))).collect(),
+        Value::Number(number) => exact(number).map_or_else(|| value.clone(), Value::from),
+        other => other.clone(),
+    }
+}
+
+/// An integer, if the number is one that doubles hold exactly.
+fn exact(number: &Number) -> Option<i64> {
+    const MOST: f64 = 9_007_199_254_740_991.0; // 2^53 - 1
+    let float = number.as_f64().filter(|float| number.is_f64() && float.fract() == 0.0 && float.abs() <= MOST)?;
+    format!("{float}").parse().ok()
 }
 
 /// One of some words.
@@ -234,10 +251,14 @@ pub(crate) fn word<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(&Val
 pub(crate) fn integer<T: TryFrom<i64>>(least: i64, most: i64) -> impl Fn(&Value) -> Read<T> {
     move |value| {
         let Value::Number(number) = value else { return refused("invalid_type", "must be an integer") };
-        if number.is_f64() {
+        let whole = exact(number);
+        if number.is_f64() && whole.is_none() {
             return refused("invalid_type", "must be an integer");
         }
-        let fits = number.as_i64().filter(|number| (least..=most).contains(number)).and_then(|n| T::try_from(n).ok());
+        let fits = whole
+            .or_else(|| number.as_i64())
+            .filter(|number| (least..=most).contains(number))
+            .and_then(|n| T::try_from(n).ok());
         match fits {
             Some(number) => Ok(number),
             None => refused("out_of_range", format!("must be between {least} and {most}")),
@@ -308,6 +329,10 @@ mod tests {
         assert_eq!(code(json!(9_223_372_036_854_775_807_i64)), None);
         assert_eq!(code(json!(9_223_372_036_854_775_808_u64)), Some("out_of_range"));
         assert_eq!(code(json!(1.5)), Some("invalid_type"));
+        assert_eq!(
+            (code(json!(3.0)), code(json!(-3.0)), code(json!(1e300))),
+            (None, Some("out_of_range"), Some("invalid_type"))
+        );
         assert_eq!(code(json!("1")), Some("invalid_type"));
     }
 }

@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{MatchedPath, Query, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use directory::{Caller, Effect};
+use net::Peer;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -20,6 +22,7 @@ use crate::AppState;
 use crate::caller::prove;
 use crate::permissions::{Needs, knows, needs, takes_any_query};
 use crate::problem::{Kind, Problem};
+use crate::rate::{Rate, RateLimits};
 
 /// The query parameter that makes a change a trial.
 pub(crate) const DRY_RUN: &str = "dry_run";
@@ -49,6 +52,7 @@ pub(crate) fn is_safe(method: &Method) -> bool {
 pub(crate) struct Guard {
     state: AppState,
     queries: Arc<HashMap<(Method, String), HashSet<String>>>,
+    limits: Arc<RateLimits>,
 }
 
 impl Guard {
@@ -59,7 +63,8 @@ impl Guard {
                 queries.insert((method, path.clone()), query_parameters(item, operation));
             }
         }
-        Self { state, queries: Arc::new(queries) }
+        let limits = RateLimits::new(&state.config.rate_limit, state.clock.monotonic());
+        Self { state, queries: Arc::new(queries), limits: Arc::new(limits) }
     }
 
     fn check_query(&self, method: &Method, path: &str, given: &[(String, String)]) -> Result<(), Problem> {
@@ -99,18 +104,28 @@ fn query_parameters(item: &PathItem, operation: &Operation) -> HashSet<String> {
 
 /// The layer.
 pub(crate) async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    match admit(&guard, request).await {
+    let mut rate = None;
+    let mut response = match admit(&guard, request, &mut rate).await {
         Err(problem) => problem.into_response(),
         Ok((request, None)) => next.run(request).await,
         Ok((request, Some(caller))) => {
             let response = next.run(request).await;
             if response.status().is_success() { tried(response, &caller).await } else { response }
         }
+    };
+    if let Some(rate) = rate {
+        rate.write(response.headers_mut());
     }
+    response
 }
 
-/// Refuses, or lets the request on with its caller; the caller of a trial is handed back too.
-async fn admit(guard: &Guard, mut request: Request) -> Result<(Request, Option<Caller>), Problem> {
+/// Refuses, or lets the request on with its caller; the caller of a trial is handed back too. Leaves in `rate` where who asks stands
+/// with the bound that counts here.
+async fn admit(
+    guard: &Guard,
+    mut request: Request,
+    rate: &mut Option<Rate>,
+) -> Result<(Request, Option<Caller>), Problem> {
     let matched = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned()).unwrap_or_default();
     let method = request.method().clone();
     let Some(needed) = needs(&method, &matched) else {
@@ -119,17 +134,21 @@ async fn admit(guard: &Guard, mut request: Request) -> Result<(Request, Option<C
     };
     let (mut parts, body) = request.into_parts();
     let caller = match needed {
-        Needs::Nobody => None,
-        Needs::Anybody => Some(prove(&parts, &guard.state).await?),
+        Needs::Nobody => {
+            let peer = parts.extensions.get::<Peer>().and_then(|peer| peer.address);
+            counted(guard.limits.address(peer, guard.state.clock.monotonic()), rate)?;
+            None
+        }
+        Needs::Anybody => Some(known(guard, &parts, rate).await?),
         Needs::Person => {
-            let caller = prove(&parts, &guard.state).await?;
+            let caller = known(guard, &parts, rate).await?;
             if caller.signed_in().is_none() {
                 return Err(Problem::with_detail(Kind::Forbidden, "this is for people who signed in, not for keys"));
             }
             Some(caller)
         }
         Needs::A(permission) => {
-            let caller = prove(&parts, &guard.state).await?;
+            let caller = known(guard, &parts, rate).await?;
             if !caller.allows(permission) {
                 let detail = format!("this needs the permission {permission}");
                 return Err(Problem::with_detail(Kind::Forbidden, detail));
@@ -156,6 +175,39 @@ async fn admit(guard: &Guard, mut request: Request) -> Result<(Request, Option<C
     }
     request = Request::from_parts(parts, body);
     Ok((request, trial))
+}
+
+/// The proved caller, if neither it nor its address asks too often.
+async fn known(guard: &Guard, parts: &Parts, rate: &mut Option<Rate>) -> Result<Caller, Problem> {
+    let Guard { state, limits, .. } = guard;
+    let peer = parts.extensions.get::<Peer>().and_then(|peer| peer.address);
+    let token = parts.headers.get(header::AUTHORIZATION).map_or(&b""[..], |value| value.as_bytes());
+    counted(limits.may_try(peer, token, state.clock.monotonic()).map(|()| None), rate)?;
+    let proved = prove(parts, state).await;
+    let now = state.clock.monotonic();
+    match proved {
+        Ok(caller) => {
+            limits.proved(token, now);
+            counted(limits.caller(&caller.actor, now), rate)?;
+            Ok(caller)
+        }
+        Err(problem) => {
+            if problem.is_unauthorized() {
+                limits.failed(peer, now);
+            }
+            Err(problem)
+        }
+    }
+}
+
+/// Notes where a bound stands; refuses over it.
+fn counted(verdict: Result<Option<Rate>, Rate>, rate: &mut Option<Rate>) -> Result<(), Problem> {
+    let (now, within) = match verdict {
+        Ok(now) => (now, true),
+        Err(now) => (Some(now), false),
+    };
+    *rate = now.or(*rate);
+    if within { Ok(()) } else { Err(Problem::new(Kind::RateLimited)) }
 }
 
 fn asks_for_trial(query: &[(String, String)]) -> Result<bool, Problem> {

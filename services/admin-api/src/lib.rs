@@ -15,6 +15,7 @@ mod dns;
 mod extract;
 mod fields;
 mod guard;
+mod headers;
 mod issuers;
 mod observe;
 mod once;
@@ -22,10 +23,12 @@ mod openapi;
 mod permissions;
 mod policies;
 mod problem;
-mod quotas;
 mod publish;
+mod quotas;
+mod rate;
 mod server;
 mod tar;
+mod transport;
 mod v1;
 
 use std::sync::Arc;
@@ -41,10 +44,11 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use crate::guard::Guard;
 
-pub use config::{Config, ImportsConfig};
+pub use config::{Config, ImportsConfig, Origin};
 pub use issuers::Issuers;
 pub use openapi::document as openapi;
 pub use publish::Publish;
+pub use rate::RateLimitSettings;
 pub use server::serve;
 
 /// What every request works with.
@@ -73,7 +77,7 @@ pub fn router(state: AppState) -> Router {
     let (api, document) = v1::router().split_for_parts();
     let document = openapi::complete(document);
     let guard = Guard::new(state.clone(), &document);
-    let docs = SwaggerUi::new("/docs").url("/v1/openapi.json", document);
+    let docs = SwaggerUi::new("/docs").external_url_unchecked("/v1/openapi.json", openapi::finished(&document));
     let served = api
         .route_layer(axum::middleware::from_fn_with_state(guard, guard::guard))
         .with_state(state.clone())
@@ -81,6 +85,8 @@ pub fn router(state: AppState) -> Router {
         .merge(clients::router(state.clone()))
         .route("/", get(async || Redirect::temporary("/docs/")))
         .route("/problems/{code}", get(problem::explain))
+        .layer(transport::compression())
+        .layer(transport::cors(&state.config))
         .layer(axum::middleware::from_fn_with_state(state, observe::observe));
     // Before the routes are looked at, hence around them.
     Router::new().fallback_service(served).layer(axum::middleware::map_request(clients::in_lower_case))

@@ -81,13 +81,6 @@ const KINDS: [(Kind, &str, StatusCode, &str, &str); 23] = {
             "The operator has to decide",
             "The TXT record was seen. This name is not given on a record alone: ask the operator of the service.",
         ),
-        (
-            RateLimited,
-            "rate-limited",
-            S::TOO_MANY_REQUESTS,
-            "Too many requests",
-            "Try again after the seconds in Retry-After.",
-        ),
         (Suspended, "suspended", S::CONFLICT, "Suspended", "The tenant is suspended and takes no mail."),
         (
             UnderWay,
@@ -117,6 +110,13 @@ const KINDS: [(Kind, &str, StatusCode, &str, &str); 23] = {
             S::UNPROCESSABLE_ENTITY,
             "Invalid",
             "Each item of errors names a field, the rule's code and the rule.",
+        ),
+        (
+            RateLimited,
+            "rate-limited",
+            S::TOO_MANY_REQUESTS,
+            "Too many requests",
+            "Try again after the seconds in Retry-After; RateLimit-Policy has the bound.",
         ),
         (
             Unavailable,
@@ -219,6 +219,29 @@ impl Problem {
 
     pub(crate) fn code(&self) -> &'static str {
         self.kind.row().1
+    }
+
+    /// Whether nobody was proved.
+    pub(crate) fn is_unauthorized(&self) -> bool {
+        self.kind == Kind::Unauthorized
+    }
+
+    /// Every kind of a status, for the document.
+    pub(crate) fn of(status: StatusCode) -> impl Iterator<Item = Self> {
+        KINDS.into_iter().chain([INTERNAL]).filter(move |row| row.2 == status).map(|row| Self::new(row.0))
+    }
+
+    /// The statuses that problems have, each once, in order.
+    pub(crate) fn statuses() -> Vec<StatusCode> {
+        let mut all: Vec<_> = KINDS.into_iter().chain([INTERNAL]).map(|row| row.2).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// Its kind, for people.
+    pub(crate) fn title(&self) -> &'static str {
+        self.kind.row().3
     }
 
     /// The body, once the request is known.

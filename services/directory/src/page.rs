@@ -20,11 +20,13 @@ pub struct PageRequest {
     pub limit: u32,
     /// Where the last page ended, as it was given out.
     pub cursor: Option<String>,
+    /// Which list it is: a cursor is good for the one that gave it out. Empty where nobody else's can come in.
+    pub list: String,
 }
 
 impl Default for PageRequest {
     fn default() -> Self {
-        Self { limit: DEFAULT_LIMIT, cursor: None }
+        Self { limit: DEFAULT_LIMIT, cursor: None, list: String::new() }
     }
 }
 
@@ -32,7 +34,9 @@ impl PageRequest {
     /// The key that the last page ended with.
     pub fn after<K: DeserializeOwned>(&self) -> Result<Option<K>> {
         let Some(cursor) = &self.cursor else { return Ok(None) };
-        let key = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|json| serde_json::from_slice(&json).ok());
+        let read =
+            URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|json| serde_json::from_slice::<(String, K)>(&json).ok());
+        let key = read.filter(|(list, _)| *list == self.list).map(|(_, key)| key);
         key.map(Some).ok_or_else(|| Error::invalid("/cursor", "invalid", "this is not a cursor of this list"))
     }
 
@@ -47,8 +51,9 @@ impl PageRequest {
         let more = rows.len() > limit;
         rows.truncate(limit);
         let last = if more { rows.last() } else { None };
-        let next_cursor =
-            last.and_then(|row| serde_json::to_vec(&key(row)).ok()).map(|json| URL_SAFE_NO_PAD.encode(json));
+        let next_cursor = last
+            .and_then(|row| serde_json::to_vec(&(&self.list, key(row))).ok())
+            .map(|json| URL_SAFE_NO_PAD.encode(json));
         Page { items: rows, next_cursor }
     }
 }
@@ -105,19 +110,24 @@ mod tests {
 
     #[test]
     fn a_cursor_leads_on_and_the_last_page_has_none() {
-        let request = PageRequest { limit: 2, cursor: None };
+        let request = PageRequest { limit: 2, ..PageRequest::default() };
         let page = request.page(vec![1, 2, 3], |&n| n);
         assert_eq!(page.items, [1, 2]);
-        let next = PageRequest { limit: 2, cursor: page.next_cursor };
+        let next = PageRequest { limit: 2, cursor: page.next_cursor, ..PageRequest::default() };
         assert_eq!(next.after::<i32>().unwrap(), Some(2));
         assert_eq!(next.page(vec![3], |&n| n).next_cursor, None);
     }
 
     #[test]
     fn a_foreign_cursor_is_refused() {
-        let request = PageRequest { limit: 2, cursor: Some("!!".to_owned()) };
+        let request = PageRequest { limit: 2, cursor: Some("!!".to_owned()), ..PageRequest::default() };
         assert!(matches!(request.after::<i32>(), Err(Error::Invalid(_))));
-        let request = PageRequest { limit: 2, cursor: Some(URL_SAFE_NO_PAD.encode("\"text\"")) };
+        let request =
+            PageRequest { limit: 2, cursor: Some(URL_SAFE_NO_PAD.encode("\"text\"")), ..PageRequest::default() };
         assert!(matches!(request.after::<i32>(), Err(Error::Invalid(_))));
+        let of = |list: &str, cursor| PageRequest { limit: 1, cursor, list: list.to_owned() };
+        let given = of("accounts", None).page(vec![1, 2], |&n| n).next_cursor;
+        assert_eq!(of("accounts", given.clone()).after::<i32>().unwrap(), Some(1));
+        assert!(matches!(of("aliases", given).after::<i32>(), Err(Error::Invalid(_))));
     }
 }

@@ -40,6 +40,8 @@ pub(crate) enum Command {
     /// Takes the messages of another server into an account, with its unique-ids and in its order (as RESTANTE_DATABASE_URL_WORKER, or
     /// RESTANTE_DATABASE_URL)
     Import(ImportArguments),
+    /// Prints the admin API's OpenAPI document
+    Openapi,
     /// Writes the messages of accounts into files (as RESTANTE_DATABASE_URL_WORKER, or RESTANTE_DATABASE_URL)
     Export(ExportArguments),
 }

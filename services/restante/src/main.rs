@@ -37,6 +37,10 @@ async fn main() -> ExitCode {
         Command::Keys(command) => keys::run(&command).await.map(success),
         Command::Admin(AdminCommand::Token(arguments)) => admin::token(&arguments).await.map(success),
         Command::Admin(AdminCommand::Create(arguments)) => admin::create(&arguments).await.map(success),
+        Command::Openapi => {
+            println!("{:#}", admin_api::openapi());
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Import(arguments) => import::run(&arguments).await,
         Command::Export(arguments) => export::run(&arguments).await,
     };

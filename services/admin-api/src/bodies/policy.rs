@@ -17,14 +17,31 @@ pub enum OverQuotaWord {
 
 /// What a session sees of the maildrop.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
+#[serde(untagged)]
 pub enum ViewWord {
+    /// A word.
+    Word(ViewName),
+    /// The last days.
+    Days(LastDays),
+}
+
+/// What a session sees, where a word says it.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ViewName {
     /// All that is there.
     Everything,
-    /// What was received in the last so many days.
-    LastDays(u32),
     /// What this device has neither fetched nor hidden.
     NewForDevice,
+}
+
+/// What was received in the last so many days.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LastDays {
+    /// So many.
+    #[schema(minimum = 1, maximum = 36_500)]
+    pub last_days: u32,
 }
 
 /// What DELE does.
@@ -41,14 +58,26 @@ pub enum DeleWord {
 
 /// How long mail is kept that nobody deletes: a number of days, or for ever.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(untagged)]
 pub enum ExpireWord {
     /// For ever.
-    Never,
+    Never(NeverWord),
     /// So many days.
-    #[serde(untagged)]
-    Days(u32),
+    Days(Days),
 }
+
+/// For ever.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum NeverWord {
+    /// For ever.
+    Never,
+}
+
+/// So many days.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[schema(minimum = 1, maximum = 36_500)]
+pub struct Days(pub u32);
 
 /// What a client without UTF8 (RFC 6856) gets of a message with UTF-8 in its headers.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
@@ -77,19 +106,19 @@ pub enum AddressClaimWord {
 #[serde(deny_unknown_fields)]
 pub struct OauthPolicy {
     /// The claim `iss`, exactly: an https URL.
-    #[schema(examples("https://id.acme.test"), max_length = 1000)]
+    #[schema(examples("https://id.acme.test"), min_length = 1, max_length = 1000)]
     pub issuer: String,
     /// One of the claim `aud`, exactly.
-    #[schema(examples("mail"), max_length = 1000)]
+    #[schema(examples("mail"), min_length = 1, max_length = 1000)]
     pub audience: String,
     /// Where its keys are (RFC 7517): an https URL.
-    #[schema(examples("https://id.acme.test/keys"), max_length = 1000)]
+    #[schema(examples("https://id.acme.test/keys"), min_length = 1, max_length = 1000)]
     pub jwks_uri: String,
     /// Default: email.
     #[schema(required = false)]
     pub address_claim: AddressClaimWord,
     /// A scope that the token must have.
-    #[schema(required = false, max_length = 1000)]
+    #[schema(required = false, min_length = 1, max_length = 1000)]
     pub scope: Option<String>,
 }
 
@@ -98,13 +127,13 @@ pub struct OauthPolicy {
 #[serde(deny_unknown_fields)]
 pub struct TenantSessions {
     /// Of one account.
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 1_000_000)]
     pub per_account: Option<u32>,
     /// Of the tenant.
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 1_000_000)]
     pub per_tenant: Option<u32>,
     /// Of the tenant from one address.
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 1_000_000)]
     pub per_address: Option<u32>,
 }
 
@@ -113,7 +142,7 @@ pub struct TenantSessions {
 #[serde(deny_unknown_fields)]
 pub struct AccountSessions {
     /// Of one account.
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 1_000_000)]
     pub per_account: Option<u32>,
 }
 
@@ -151,6 +180,7 @@ pub struct TenantPolicy {
     /// Default: as_stored.
     pub utf8: Option<Utf8Word>,
     /// The most sessions at once.
+    #[schema(required = false)]
     pub sessions: TenantSessions,
     /// Whose tokens log in. Default: nobody's.
     pub oauth: Option<OauthPolicy>,
@@ -183,6 +213,7 @@ pub struct DomainPolicy {
     /// What a client without UTF8 gets.
     pub utf8: Option<Utf8Word>,
     /// The most sessions at once.
+    #[schema(required = false)]
     pub sessions: AccountSessions,
 }
 
@@ -206,6 +237,7 @@ pub struct AccountPolicy {
     /// What a client without UTF8 gets.
     pub utf8: Option<Utf8Word>,
     /// The most sessions at once.
+    #[schema(required = false)]
     pub sessions: AccountSessions,
 }
 
@@ -230,9 +262,9 @@ fn over_quota(word: OverQuota) -> OverQuotaWord {
 
 fn view(view: View) -> ViewWord {
     match view {
-        View::Everything => ViewWord::Everything,
-        View::LastDays(days) => ViewWord::LastDays(days),
-        View::NewForDevice => ViewWord::NewForDevice,
+        View::Everything => ViewWord::Word(ViewName::Everything),
+        View::LastDays(last_days) => ViewWord::Days(LastDays { last_days }),
+        View::NewForDevice => ViewWord::Word(ViewName::NewForDevice),
     }
 }
 
@@ -246,8 +278,8 @@ fn dele(dele: Dele) -> DeleWord {
 
 fn expire(expire: Expire) -> ExpireWord {
     match expire {
-        Expire::Never => ExpireWord::Never,
-        Expire::Days(days) => ExpireWord::Days(days),
+        Expire::Never => ExpireWord::Never(NeverWord::Never),
+        Expire::Days(days) => ExpireWord::Days(Days(days)),
     }
 }
 

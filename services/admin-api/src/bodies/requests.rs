@@ -126,18 +126,32 @@ pub struct AccountPatch {
 }
 
 /// `PUT /v1/accounts/{address}/password`: one of the two.
-#[derive(Debug, Clone, Default, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum PasswordSet {
+    /// In clear.
+    Clear(PasswordClear),
+    /// As another server kept it.
+    Hashed(PasswordHashed),
+}
+
+/// A password in clear.
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct PasswordSet {
+pub struct PasswordClear {
     /// At least 8 characters, at most 1024 octets, no control characters.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(min_length = 8, max_length = 1024, required = false, write_only)]
-    pub password: Option<String>,
-    /// As another server kept it: {SHA512-CRYPT}, {BLF-CRYPT}, {SSHA}, {PBKDF2} or {ARGON2ID}, and the hash. The next login
-    /// with the password replaces it by a hash of this service.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(examples("{SHA512-CRYPT}$6$salt$hash"), max_length = 512, required = false, write_only)]
-    pub hash: Option<String>,
+    #[schema(min_length = 8, max_length = 1024, write_only)]
+    pub password: String,
+}
+
+/// A password as another server kept it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PasswordHashed {
+    /// {SHA512-CRYPT}, {BLF-CRYPT}, {SSHA}, {PBKDF2} or {ARGON2ID}, and the hash. The next login with the password replaces it by a
+    /// hash of this service.
+    #[schema(examples("{SSHA}11HOqKcACeLy7xxeFJPOfoprDVSMMykT"), max_length = 512, write_only)]
+    pub hash: String,
 }
 
 /// `POST /v1/accounts/{address}/app-passwords`.
@@ -153,7 +167,7 @@ pub struct AppPasswordNew {
     pub scopes: Option<Vec<ScopeWord>>,
     /// From where it may be used (CIDR); default: from everywhere.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(examples(json!(["192.0.2.0/24"])), max_items = 50, required = false)]
+    #[schema(max_items = 50, required = false)]
     pub allowed_networks: Option<Vec<String>>,
     /// Until when; default: until it is revoked.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -177,7 +191,7 @@ pub struct AliasNew {
     #[schema(examples("info@acme.test"))]
     pub address: String,
     /// Accounts of the same tenant.
-    #[schema(examples(json!(["alice@acme.test"])), min_items = 1, max_items = 100)]
+    #[schema(min_items = 1, max_items = 100)]
     pub targets: Vec<String>,
 }
 

@@ -82,26 +82,47 @@ pub enum OutcomeWord {
     Expired,
 }
 
-/// `POST /v1/accounts/{address}/messages/restore`: one of `unique_ids`, `since` (with `until` or without) and `session`.
-#[derive(Debug, Clone, Default, Serialize, ToSchema)]
+/// `POST /v1/accounts/{address}/messages/restore`: one of three ways to say what.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum MessagesRestore {
+    /// One by one.
+    These(RestoreThese),
+    /// By when they were expunged.
+    Between(RestoreBetween),
+    /// By who expunged them.
+    Session(RestoreSession),
+}
+
+/// These messages.
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct MessagesRestore {
-    /// These messages.
+pub struct RestoreThese {
+    /// As UIDL showed them.
+    #[schema(min_items = 1)]
+    pub unique_ids: Vec<String>,
+}
+
+/// What was expunged in a time.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RestoreBetween {
+    /// From here on.
+    #[schema(examples("2026-11-24T06:00:00Z"))]
+    pub since: DateTime<Utc>,
+    /// And before this. Default: until now.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false, nullable = false, min_items = 1)]
-    pub unique_ids: Option<Vec<String>>,
-    /// What was expunged from here on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false, nullable = false)]
-    pub since: Option<DateTime<Utc>>,
-    /// With `since`: and before this. Default: until now.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false)]
+    #[schema(required = false, examples("2026-11-24T07:00:00Z"))]
     pub until: Option<DateTime<Utc>>,
-    /// What this session expunged.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false, nullable = false, examples("sess_0a4f7c8e1b2d4f60a1b2c3d4e5f60718"))]
-    pub session: Option<String>,
+}
+
+/// What one session expunged.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RestoreSession {
+    /// Its id.
+    #[schema(examples("sess_0a4f7c8e1b2d4f60a1b2c3d4e5f60718"))]
+    pub session: String,
 }
 
 /// What was restored.

@@ -53,6 +53,35 @@ async fn requests_are_answered_until_the_process_drains() {
 }
 
 #[tokio::test]
+async fn a_request_under_way_is_finished_when_the_process_drains() {
+    let world = World::new().await;
+    let shutdown = Shutdown::new();
+    let (address, serving) = start(&world, &shutdown).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let body = r#"{"slug": "acme", "name": "Acme"}"#;
+    let head = format!(
+        "POST /v1/tenants HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{}",
+        world.platform,
+        body.len(),
+        &body[..10]
+    );
+    // A second one, whose answer shows that the first has been begun: they are taken in order.
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut other = TcpStream::connect(address).await.unwrap();
+    let asked = format!("GET /v1/tenants HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\r\n", world.platform);
+    exchange(&mut other, &asked).await;
+    shutdown.begin_drain();
+    while TcpStream::connect(address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    stream.write_all(&body.as_bytes()[10..]).await.unwrap();
+    let answer = exchange(&mut stream, "").await;
+    assert!(answer.starts_with("HTTP/1.1 201 Created\r\n"), "{answer}");
+    drop(stream);
+    tokio::time::timeout(Duration::from_secs(10), serving).await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn garbage_and_half_requests_hurt_nobody() {
     let world = World::new().await;
     let shutdown = Shutdown::new();

@@ -75,6 +75,88 @@ async fn mailstore(pool: Pool, role: DbRole) -> Mailstore {
     Mailstore::open(parts).await.unwrap()
 }
 
+/// An operation of the document.
+pub(crate) struct Operation {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    /// What the document says of it.
+    pub(crate) document: Value,
+}
+
+impl Operation {
+    pub(crate) fn has_parameter(&self, name: &str) -> bool {
+        self.document["parameters"].as_array().into_iter().flatten().any(|one| one["name"] == name)
+    }
+
+    /// Whether a path is one of this operation's.
+    pub(crate) fn takes(&self, path: &str) -> bool {
+        let path = path.split('?').next().unwrap();
+        let (mut ours, mut given) = (self.path.split('/'), path.split('/'));
+        loop {
+            match (ours.next(), given.next()) {
+                (None, None) => return true,
+                (Some(our), Some(one)) if our == one || our.starts_with('{') => {}
+                _ => return false,
+            }
+        }
+    }
+}
+
+/// Every operation of the document.
+pub(crate) fn operations() -> Vec<Operation> {
+    let document = admin_api::openapi();
+    let mut all = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for method in ["get", "put", "post", "patch", "delete"] {
+            if let Some(operation) = item.get(method) {
+                let (method, path) = (method.to_owned(), path.clone());
+                all.push(Operation { method, path, document: operation.clone() });
+            }
+        }
+    }
+    all
+}
+
+async fn state(
+    pool: &Pool,
+    config: Config,
+    publish: Publish,
+    issuers: Option<Arc<dyn directory::IssuerHttp>>,
+    dns: &NameServer,
+) -> AppState {
+    let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
+    let settings = directory::Settings::default();
+    let directory = Directory::new(pool.clone(), master_keys(), clock.clone(), random.clone(), settings);
+    let directory = issuers.into_iter().fold(directory, Directory::with_oidc);
+    let mailstore = mailstore(pool.clone(), DbRole::Admin).await;
+    let settings = DnsSettings { resolver: Some(dns.address()), timeout_ms: 2000, ..DnsSettings::default() };
+    let egress = Egress::new(&net::egress::Settings::default(), &settings).unwrap();
+    let (config, publish) = (Arc::new(config), Arc::new(publish));
+    AppState { directory, mailstore, config, egress, publish, host: "mail.test".into(), clock, random }
+}
+
+/// A second service over the same database.
+pub(crate) struct Service {
+    pub(crate) pool: Pool,
+    router: Router,
+}
+
+impl Service {
+    /// A request to read.
+    pub(crate) async fn get(&self, key: &str, path: &str) -> Answer {
+        let request = Request::builder().uri(path).header(header::AUTHORIZATION, format!("Bearer {key}"));
+        answer(&self.router, request.body(Body::empty()).unwrap()).await
+    }
+}
+
+async fn answer(router: &Router, request: Request<Body>) -> Answer {
+    let response = router.clone().oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let octets = to_bytes(body, 10_000_000).await.unwrap();
+    let text = String::from_utf8_lossy(&octets).into_owned();
+    Answer { status: parts.status, headers: parts.headers, octets: octets.into(), text }
+}
+
 impl World {
     pub(crate) async fn new() -> Self {
         Self::with(Config::default()).await
@@ -98,18 +180,8 @@ impl World {
         let pool = database.pool(DbRole::Admin).await;
         let token = new_api_token(&SystemRandom);
         bootstrap_admin_token(&pool, "test", &token).await.unwrap();
-        let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
-        let keys = master_keys();
-        let directory =
-            Directory::new(pool.clone(), keys, clock.clone(), random.clone(), directory::Settings::default());
-        let directory = issuers.into_iter().fold(directory, Directory::with_oidc);
-        let mailstore = mailstore(pool.clone(), DbRole::Admin).await;
         let dns = NameServer::start().await.unwrap();
-        let settings = DnsSettings { resolver: Some(dns.address()), timeout_ms: 2000, ..DnsSettings::default() };
-        let egress = Egress::new(&net::egress::Settings::default(), &settings).unwrap();
-        let (config, publish) = (Arc::new(config), Arc::new(publish));
-        let host = "mail.test".into();
-        let state = AppState { directory, mailstore, config, egress, publish, host, clock, random };
+        let state = state(&pool, config, publish, issuers, &dns).await;
         let router = admin_api::router(state.clone());
         let platform = token.expose_str().unwrap().to_owned();
         Self { database, pool, state, router, dns, platform }
@@ -129,13 +201,21 @@ impl World {
         &self.database
     }
 
+    /// The same service by connections of its own, which end with `pool`.
+    pub(crate) async fn again(&self) -> Service {
+        let pool = self.database.pool(DbRole::Admin).await;
+        let state = state(&pool, Config::default()).await;
+        Service { pool, router: admin_api::router(state) }
+    }
+
+    /// The superuser's connections.
+    pub(crate) async fn superuser(&self) -> Pool {
+        self.database.superuser().await
+    }
+
     /// Any request.
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let octets = to_bytes(body, 10_000_000).await.unwrap();
-        let text = String::from_utf8_lossy(&octets).into_owned();
-        Answer { status: parts.status, headers: parts.headers, octets: octets.into(), text }
+        answer(&self.router, request).await
     }
 
     /// A request with a JSON body, or none where it is null.

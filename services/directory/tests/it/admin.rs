@@ -108,7 +108,7 @@ async fn lists_come_in_pages_and_narrow_to_a_tenant_or_a_domain() {
     world.alias("*@second.test", &["c@second.test"]).await;
     world.alias("x@second.test", &["c@second.test"]).await;
 
-    let mut page = PageRequest { limit: 2, cursor: None };
+    let mut page = PageRequest { limit: 2, ..PageRequest::default() };
     let mut seen = Vec::new();
     loop {
         let got = world.admin.accounts(&platform(), &AccountFilter::default(), &page).await.unwrap();
