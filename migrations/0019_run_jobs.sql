@@ -101,7 +101,8 @@ $$;
 -- One line of an import: an account with its password's verifier (already hashed) and its aliases, all or none, and what the audit trail
 -- says of them. What is there already is never changed. Verdicts (item: which alias, from 1; 0: the account): 1 made, 2 there as the line
 -- says, 3 no such domain, 4 the name is an account's or alias's, 5 the account is there with another quota or status, 6 the account is
--- there without this alias, 7 the tenant has its most accounts, 8 its password was not hashed, since it was there a moment ago.
+-- there without this alias, 7 the tenant or the domain has its most accounts, 8 its password was not hashed, since it was there a moment ago,
+-- 9 its quota is larger than the domain's or the tenant's.
 CREATE FUNCTION worker_import_account_1(
   p_tenant integer, p_job bigint, p_address text, p_domain text, p_local_part text, p_local_key text, p_status smallint, p_max_octets bigint, p_max_messages integer,
   p_aliases text[], p_alias_domains text[], p_alias_keys text[], p_has_password boolean, p_verifier text, p_scram_salt bytea, p_scram256 bytea, p_scram1 bytea, p_after jsonb)
@@ -114,10 +115,10 @@ DECLARE
 BEGIN
   SELECT * INTO j FROM jobs WHERE jobs.tenant_id = p_tenant AND jobs.job_id = p_job AND jobs.state = 1;
   IF NOT FOUND THEN RAISE EXCEPTION 'the job does not run' USING ERRCODE = '42501'; END IF;
-  SELECT d.domain_id INTO v_domain FROM domains d WHERE d.tenant_id = p_tenant AND d.name = p_domain;
+  SELECT d.domain_id INTO v_domain FROM domains d WHERE d.tenant_id = p_tenant AND d.name = p_domain AND d.deleted_at IS NULL;
   IF v_domain IS NULL THEN RETURN QUERY SELECT 3::smallint, 0; RETURN; END IF;
   FOR i IN 1..n LOOP
-    SELECT d.domain_id INTO v_alias FROM domains d WHERE d.tenant_id = p_tenant AND d.name = p_alias_domains[i];
+    SELECT d.domain_id INTO v_alias FROM domains d WHERE d.tenant_id = p_tenant AND d.name = p_alias_domains[i] AND d.deleted_at IS NULL;
     IF v_alias IS NULL THEN RETURN QUERY SELECT 3::smallint, i; RETURN; END IF;
     v_alias_domains := v_alias_domains || v_alias;
   END LOOP;
@@ -151,7 +152,18 @@ BEGIN
   END LOOP;
   IF v_known THEN RETURN QUERY SELECT 2::smallint, 0; RETURN; END IF;
 
+  -- Beside NULL, which is no limit, the other counts.
+  IF EXISTS (SELECT FROM tenants t JOIN domains d ON d.tenant_id = t.tenant_id AND d.domain_id = v_domain
+              WHERE t.tenant_id = p_tenant AND (p_max_octets > least(t.max_octets, d.max_octets) OR p_max_messages > least(t.max_messages, d.max_messages))) THEN
+    RETURN QUERY SELECT 9::smallint, 0; RETURN;
+  END IF;
+
   IF j.dry_run THEN
+    SELECT d.max_accounts INTO v_most FROM domains d WHERE d.tenant_id = p_tenant AND d.domain_id = v_domain;
+    IF v_most IS NOT NULL AND (SELECT count(*) FROM accounts a WHERE a.tenant_id = p_tenant AND a.domain_id = v_domain AND a.status <> 3)
+                              + (SELECT count(*) FROM job_tried t WHERE t.tenant_id = p_tenant AND t.job_id = p_job AND t.domain_id = v_domain AND t.status IS NOT NULL) >= v_most THEN
+      RETURN QUERY SELECT 7::smallint, 0; RETURN;
+    END IF;
     SELECT t.max_accounts INTO v_most FROM tenants t WHERE t.tenant_id = p_tenant;
     IF v_most IS NOT NULL AND (SELECT count(*) FROM accounts a WHERE a.tenant_id = p_tenant AND a.status <> 3)
                               + (SELECT count(*) FROM job_tried t WHERE t.tenant_id = p_tenant AND t.job_id = p_job AND t.status IS NOT NULL) >= v_most THEN
@@ -181,7 +193,7 @@ BEGIN
   EXCEPTION
     -- Somebody else made it in this moment, or two aliases of the line are one.
     WHEN unique_violation THEN RETURN QUERY SELECT 4::smallint, 0; RETURN;
-    WHEN SQLSTATE 'RS002' THEN RETURN QUERY SELECT 7::smallint, 0; RETURN;
+    WHEN SQLSTATE 'RS002' OR SQLSTATE 'RS003' THEN RETURN QUERY SELECT 7::smallint, 0; RETURN;
   END;
   RETURN QUERY SELECT 1::smallint, 0;
 END $$;

@@ -185,22 +185,17 @@ pub(crate) fn text(value: &Value) -> Read<String> {
     }
 }
 
+/// True or false.
+pub(crate) fn boolean(value: &Value) -> Read<bool> {
+    value.as_bool().map_or_else(|| refused("invalid_type", "must be true or false"), Ok)
+}
+
 /// Any object; who takes it looks into it.
 pub(crate) fn object(value: &Value) -> Read<Map<String, Value>> {
     match value {
         Value::Object(object) => Ok(object.clone()),
         _ => refused("invalid_type", "must be an object"),
     }
-}
-
-/// True or false.
-pub(crate) fn boolean(value: &Value) -> Read<bool> {
-    value.as_bool().map_or_else(|| refused("invalid_type", "must be true or false"), Ok)
-}
-
-/// An object.
-pub(crate) fn object(value: &Value) -> Read<&Map<String, Value>> {
-    value.as_object().map_or_else(|| refused("invalid_type", "must be an object"), Ok)
 }
 
 /// A text that is parsed.

@@ -86,22 +86,6 @@ pub(crate) fn seal_for(
     of: &[u8],
     secret: &Secret,
 ) -> Result<Vec<u8>> {
-    seal_for(keys, random, Purpose::LegacyAppPassword, &of_account(tenant, account), secret)
-}
-
-/// Opens it. Nothing if it is not one of this account's, or its master key is no longer configured.
-pub(crate) fn open(keys: &MasterKeys, (tenant, account): (TenantId, AccountId), sealed: &[u8]) -> Option<Secret> {
-    open_for(keys, Purpose::LegacyAppPassword, &of_account(tenant, account), sealed)
-}
-
-/// Seals a secret for a purpose, bound to what it is of.
-pub(crate) fn seal_for(
-    keys: &MasterKeys,
-    random: &dyn Random,
-    purpose: Purpose,
-    of: &[u8],
-    secret: &Secret,
-) -> Result<Vec<u8>> {
     let (id, _) = keys.current();
     let mut nonce = [0; NONCE_LEN];
     random.fill(&mut nonce);

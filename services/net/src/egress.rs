@@ -244,7 +244,7 @@ impl Egress {
             Host::Ipv4(address) => Host::Ipv4(*address),
             Host::Ipv6(address) => Host::Ipv6(*address),
         };
-        let connected = self.0.connect(&host, port).await;
+        let connected = self.0.connect(&host, port, false).await;
         REQUESTS.with_label_values(&[connected.as_ref().map_or_else(Error::kind, |_| "ok")]).inc();
         connected
     }

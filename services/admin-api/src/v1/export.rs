@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use directory::{Caller as By, PageRequest, Tenant};
+use directory::{AccountFilter, DomainFilter, Caller as By, PageRequest, Tenant};
 use futures_util::stream;
 use mailstore::Exported;
 use serde::Serialize;
@@ -171,9 +171,10 @@ impl Export {
     }
 
     async fn domains(&self) -> Result<(), Ended> {
-        let (mut request, slug) = (first(), Some(&self.tenant.slug));
+        let mut request = first();
+        let filter = DomainFilter { tenant: Some(self.tenant.slug.clone()), ..DomainFilter::default() };
         for number in 1.. {
-            let page = self.state.directory.domains(&self.caller, slug, &request).await?.map(DomainBody::from);
+            let page = self.state.directory.domains(&self.caller, &filter, &request).await?.map(DomainBody::from);
             self.archive.page("domains", number, &page.items).await?;
             let Some(cursor) = page.next_cursor else { break };
             request.cursor = Some(cursor);
@@ -184,7 +185,7 @@ impl Export {
     async fn aliases(&self) -> Result<(), Ended> {
         let (mut request, slug) = (first(), Some(&self.tenant.slug));
         for number in 1.. {
-            let page = self.state.directory.aliases(&self.caller, slug, None, &request).await?.map(AliasBody::from);
+            let page = self.state.directory.aliases(&self.caller, slug, None, None, &request).await?.map(AliasBody::from);
             self.archive.page("aliases", number, &page.items).await?;
             let Some(cursor) = page.next_cursor else { break };
             request.cursor = Some(cursor);
@@ -193,9 +194,10 @@ impl Export {
     }
 
     async fn accounts(&self) -> Result<(), Ended> {
-        let (mut request, slug, directory) = (first(), Some(&self.tenant.slug), &self.state.directory);
+        let (mut request, directory) = (first(), &self.state.directory);
+        let filter = AccountFilter { tenant: Some(self.tenant.slug.clone()), ..AccountFilter::default() };
         for number in 1.. {
-            let page = directory.accounts(&self.caller, slug, None, &request).await?;
+            let page = directory.accounts(&self.caller, &filter, &request).await?;
             let ids: Vec<_> = page.items.iter().map(|account| account.id).collect();
             let hashes = self.password_hashes;
             let mut credentials = directory.export_credentials(&self.caller, self.tenant.id, &ids, hashes).await?;
@@ -241,9 +243,10 @@ impl Export {
     }
 
     async fn maildirs(&mut self) -> Result<(), Ended> {
-        let (mut request, slug) = (first(), self.tenant.slug.clone());
+        let mut request = first();
+        let filter = AccountFilter { tenant: Some(self.tenant.slug.clone()), ..AccountFilter::default() };
         loop {
-            let page = self.state.directory.accounts(&self.caller, Some(&slug), None, &request).await?;
+            let page = self.state.directory.accounts(&self.caller, &filter, &request).await?;
             for account in page.items {
                 let name = file_name(&account.address.to_string());
                 let (mut after, mut part) = (0, 1);
@@ -350,7 +353,7 @@ impl Export {
 }
 
 fn first() -> PageRequest {
-    PageRequest { limit: ITEMS, cursor: None }
+    PageRequest { limit: ITEMS, ..PageRequest::default() }
 }
 
 /// An address as the name of a directory: a slash may stand in one, and names that begin with a dot are hidden.

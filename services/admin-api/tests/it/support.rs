@@ -204,7 +204,7 @@ impl World {
     /// The same service by connections of its own, which end with `pool`.
     pub(crate) async fn again(&self) -> Service {
         let pool = self.database.pool(DbRole::Admin).await;
-        let state = state(&pool, Config::default()).await;
+        let state = state(&pool, Config::default(), Publish::default(), None, &self.dns).await;
         Service { pool, router: admin_api::router(state) }
     }
 

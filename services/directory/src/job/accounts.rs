@@ -123,7 +123,7 @@ async fn write(tx: &mut PgConnection, chunk: &ClaimedChunk, ready: &Ready) -> Re
     }
     let after = json!({
         "status": line.status.as_str(), "has_password": line.password.is_some(),
-        "quota": {"octets": line.quota.octets, "messages": line.quota.messages}, "policy": Policy::default().to_json(),
+        "quota": line.quota.audited(), "policy": Policy::default().to_json(),
     });
     let (verdict, item): (i16, i32) = sqlx::query_as(
         "SELECT verdict, item FROM restante.worker_import_account_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
@@ -136,7 +136,7 @@ async fn write(tx: &mut PgConnection, chunk: &ClaimedChunk, ready: &Ready) -> Re
     .bind(line.address.local.key().as_str())
     .bind(line.status.code())
     .bind(line.quota.octets)
-    .bind(line.quota.messages)
+    .bind(line.quota.messages.and_then(|count| i32::try_from(count).ok()))
     .bind(line.aliases.iter().map(ToString::to_string).collect::<Vec<_>>())
     .bind(line.aliases.iter().map(|alias| alias.domain().as_str().to_owned()).collect::<Vec<_>>())
     .bind(line.aliases.iter().map(|alias| alias.key().as_str().to_owned()).collect::<Vec<_>>())
@@ -164,7 +164,8 @@ async fn write(tx: &mut PgConnection, chunk: &ClaimedChunk, ready: &Ready) -> Re
             let detail = "the account already exists, without this alias: an import changes nothing that is there";
             LineOutcome::refused(pointer, "duplicate", detail)
         }
-        7 => LineOutcome::refused("", "limit_reached", "the tenant has its most accounts"),
+        7 => LineOutcome::refused("", "limit_reached", "the tenant or the domain has its most accounts"),
+        9 => LineOutcome::refused("/quota", "out_of_range", "must not be larger than the domain's or the tenant's"),
         // Deleted since it was looked for: the chunk is done again.
         8 => return Err(Error::Busy),
         _ => return Err(Error::Internal("worker_import_account_1 answered what it never does")),

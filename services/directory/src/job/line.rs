@@ -4,7 +4,7 @@ use mail_types::{Address, Secret};
 use serde_json::{Map, Value};
 
 use crate::account::check_new_local_part;
-use crate::{AccountQuota, AccountStatus, AliasAddress, Error, FieldError, password, verifier};
+use crate::{AccountStatus, AliasAddress, Error, FieldError, Quota, password, verifier};
 
 /// The most aliases of one line.
 const MAX_ALIASES: usize = 100;
@@ -14,7 +14,7 @@ const MAX_ALIASES: usize = 100;
 pub(super) struct Line {
     pub(super) address: Address,
     pub(super) password: Option<LinePassword>,
-    pub(super) quota: AccountQuota,
+    pub(super) quota: Quota,
     pub(super) status: AccountStatus,
     pub(super) aliases: Vec<AliasAddress>,
 }
@@ -168,13 +168,13 @@ impl Fields {
         }
     }
 
-    fn quota(&mut self) -> AccountQuota {
+    fn quota(&mut self) -> Quota {
         let mut inner = match self.object.remove("quota") {
-            None | Some(Value::Null) => return AccountQuota::default(),
+            None | Some(Value::Null) => return Quota::default(),
             Some(Value::Object(inner)) => inner,
             Some(_) => {
                 self.refuse("/quota", "invalid_type", "must be an object");
-                return AccountQuota::default();
+                return Quota::default();
             }
         };
         let octets = self.integer("/quota/octets", inner.remove("octets"), i64::MAX);
@@ -183,7 +183,7 @@ impl Fields {
             let pointer = format!("/quota/{}", escaped(name));
             self.refuse(pointer, "unknown_field", "there is no such field");
         }
-        AccountQuota { octets, messages: messages.and_then(|count| i32::try_from(count).ok()) }
+        Quota { octets, messages, ..Quota::default() }
     }
 
     fn aliases(&mut self, address: Option<&Address>) -> Vec<AliasAddress> {
@@ -313,7 +313,7 @@ mod tests {
         let line = read(line).unwrap();
         assert_eq!(line.address.to_string(), "Alice@x.test");
         assert!(matches!(line.password, Some(LinePassword::Clear(_))));
-        assert_eq!(line.quota, AccountQuota { octets: Some(5), messages: Some(2) });
+        assert_eq!(line.quota, Quota { octets: Some(5), messages: Some(2), ..Quota::default() });
         assert_eq!(line.status, AccountStatus::Suspended);
         assert_eq!(line.aliases.iter().map(ToString::to_string).collect::<Vec<_>>(), ["info@x.test", "*@y.test"]);
     }

@@ -77,7 +77,7 @@ fn session(of: (TenantId, AccountId), credential: i64) -> LiveReport {
 
 async fn live(world: &World, caller: &Caller, filter: LiveSessionFilter) -> Vec<String> {
     let mut found = Vec::new();
-    let mut page = PageRequest { limit: 1, cursor: None };
+    let mut page = PageRequest { limit: 1, ..PageRequest::default() };
     loop {
         let some = world.admin.live_sessions(caller, &filter, &page).await.unwrap();
         found.extend(some.items.iter().map(|one| one.account.to_string()));
@@ -249,7 +249,7 @@ async fn activity_is_paged_and_forgotten() {
     }
     let mut kinds = Vec::new();
     let mut times = Vec::new();
-    let mut page = PageRequest { limit: 2, cursor: None };
+    let mut page = PageRequest { limit: 2, ..PageRequest::default() };
     loop {
         let filter = ActivityFilter::default();
         let some = world.admin.activity(&platform(), &address("alice@acme.test"), filter, &page).await.unwrap();
@@ -369,7 +369,7 @@ async fn a_diagnosis_gathers_the_facts() {
     world.alias("*@acme.test", &["alice@acme.test"]).await;
     assert_eq!(codes("nobody@acme.test").await, ["account_missing", "catch_all_takes_mail"]);
     let claim = directory::NewDomain { name: domain("claim.test"), tenant: None, policy: directory::Policy::default(), quota: directory::Quota::default() };
-    let tenant = Caller { reach: Reach::Tenant(acme.id), ..of(acme.id) };
+    let tenant = of(acme.id);
     world.admin.create_domain(&tenant, claim).await.unwrap();
     assert_eq!(codes("a@claim.test").await, ["domain_unverified", "account_missing"]);
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use directory::{
     Caller, DeliverySettings, DeliveryState, Directory, NewTenant, NewWebhook, PageRequest, Policy, Precondition,
-    TenantChange, TenantQuota, WebhookChange, WebhookDelivery,
+    TenantChange, Quota, WebhookChange, WebhookDelivery,
 };
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use mail_types::{Secret, SystemClock, SystemRandom, TenantSlug};
@@ -176,7 +176,7 @@ impl World {
             let new = NewTenant {
                 slug: slug(name),
                 name: name.to_owned(),
-                quota: TenantQuota::default(),
+                quota: Quota::default(),
                 policy: Policy::default(),
             };
             world.admin.create_tenant(&platform(), new).await.unwrap();
