@@ -12,8 +12,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use identity::{
-    AdminBody, AdminNew, AdminPasswordSet, AdminPatch, JwkBody, JwksBody, MeBody, OwnPassword, OwnPasswordSet, RecoveryCodes, RefreshNew,
-    SignInMethodWord, SignInNew, SignInSessionBody, SignOut, SignedOut, TokensBody, TotpConfirm, TotpOffered,
+    AdminBody, AdminNew, AdminPasswordSet, AdminPatch, JwkBody, JwksBody, MeBody, OwnPassword, OwnPasswordSet,
+    RecoveryCodes, RefreshNew, SignInMethodWord, SignInNew, SignInSessionBody, SignOut, SignedOut, TokensBody,
+    TotpConfirm, TotpOffered,
 };
 pub use oidc::{OidcIssuerBody, OidcIssuerSet, RequiredClaimBody, RoleClaimBody, SignInCode};
 pub use policy::{
@@ -21,8 +22,8 @@ pub use policy::{
     OverQuotaWord, TenantPolicy, TenantSessions, Utf8Word, ViewWord,
 };
 pub use requests::{
-    AccountNew, AccountPatch, AliasNew, AliasPatch, ApiKeyNew, ApiKeyPatch, AppPasswordNew, DomainNew, DomainPatch, DomainVerify,
-    PasswordSet, TenantNew, TenantPatch,
+    AccountNew, AccountPatch, AliasNew, AliasPatch, ApiKeyNew, ApiKeyPatch, AppPasswordNew, DomainNew, DomainPatch,
+    DomainVerify, PasswordSet, TenantNew, TenantPatch,
 };
 pub use resources::{
     AccountBody, AccountUsage, AliasBody, ApiKeyBody, ApiKeyIssued, AppPasswordBody, AppPasswordIssued, DomainBody,

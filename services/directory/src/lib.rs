@@ -167,7 +167,18 @@ impl Directory {
             hashes: hash_pool::HashPool::new(bounds, Arc::clone(&clock)),
             patience: Duration::from_millis(settings.argon2_wait_ms),
         };
-        Self { pool, keys, clock, random, logins: Arc::new(logins), key_sets: None, sign_in, signing: Arc::default(), oidc: None, noted: Arc::default() }
+        Self {
+            pool,
+            keys,
+            clock,
+            random,
+            logins: Arc::new(logins),
+            key_sets: None,
+            sign_in,
+            signing: Arc::default(),
+            oidc: None,
+            noted: Arc::default(),
+        }
     }
 
     /// With a way to the keys of issuers; without it, no token can be checked.

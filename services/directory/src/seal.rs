@@ -124,7 +124,11 @@ mod tests {
         assert_eq!(open(&keys(&format!("{two},{one}")), alice, &sealed), Some(secret), "an older key still opens");
         assert_eq!(open(&keys(two), alice, &sealed), None);
         assert_eq!(open(&keys(one), (TenantId(1), AccountId(3)), &sealed), None);
-        assert_eq!(open_for(&keys(one), Purpose::Totp, &of_account(alice.0, alice.1), &sealed), None, "another purpose");
+        assert_eq!(
+            open_for(&keys(one), Purpose::Totp, &of_account(alice.0, alice.1), &sealed),
+            None,
+            "another purpose"
+        );
         for at in 0..sealed.len() {
             let mut changed = sealed.clone();
             changed[at] ^= 1;

@@ -228,7 +228,8 @@ impl Inner {
             Ask::Document => (Request::get(path), Bytes::new()),
             Ask::Form { authorization, form } => {
                 let request = Request::post(path).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
-                let request = authorization.into_iter().fold(request, |request, value| request.header(AUTHORIZATION, value));
+                let request =
+                    authorization.into_iter().fold(request, |request, value| request.header(AUTHORIZATION, value));
                 (request, Bytes::copy_from_slice(form.as_bytes()))
             }
         };

@@ -1,10 +1,16 @@
 //! The directory against a real PostgreSQL.
-#![expect(clippy::unwrap_used, reason = "helpers of tests: what is not there fails the test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests: what is not there fails the test"
+)]
 
 mod admin;
 mod admins;
 mod external;
 mod isolation;
+mod keys;
 mod login;
 mod master_keys;
 mod mechanisms;
@@ -12,3 +18,4 @@ mod passwords;
 mod resolve;
 mod support;
 mod tokens;
+mod totp;

@@ -2,7 +2,8 @@
 
 use anyhow::Context as _;
 use directory::{
-    AccountQuota, AdminName, Caller, Directory, Error, NewAccount, NewAdmin, NewDomain, NewTenant, Policy, Role, TenantQuota,
+    AccountQuota, AdminName, Caller, Directory, Error, NewAccount, NewAdmin, NewDomain, NewTenant, Policy, Role,
+    TenantQuota,
 };
 use mail_types::{Address, Clock, DomainName, Random, ReversePath, Secret, TenantSlug, rfc5322_date};
 use mailstore::{Delivery, DeliveryVerdict, Mailstore, Recipient, Target, received_line};
