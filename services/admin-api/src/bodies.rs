@@ -17,8 +17,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use identity::{
-    AdminBody, AdminNew, AdminPasswordSet, AdminPatch, JwkBody, JwksBody, MeBody, OwnPassword, OwnPasswordSet, RecoveryCodes, RefreshNew,
-    SignInMethodWord, SignInNew, SignInSessionBody, SignOut, SignedOut, TokensBody, TotpConfirm, TotpOffered,
+    AdminBody, AdminNew, AdminPasswordSet, AdminPatch, JwkBody, JwksBody, MeBody, OwnPassword, OwnPasswordSet,
+    RecoveryCodes, RefreshNew, SignInMethodWord, SignInNew, SignInSessionBody, SignOut, SignedOut, TokensBody,
+    TotpConfirm, TotpOffered,
 };
 pub use desk::{
     ActivityBody, ActivityWord, CredentialBody, DiagnosisBody, EndedBody, FindingBody, FrontendBody, LiveSessionBody,

@@ -125,7 +125,9 @@ impl Config {
     pub fn check(&self) -> Result<(), &'static str> {
         let is_url = |url: &String| {
             let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-            rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|octet| octet.is_ascii_graphic() && !b"?#".contains(&octet)))
+            rest.is_some_and(|rest| {
+                !rest.is_empty() && rest.bytes().all(|octet| octet.is_ascii_graphic() && !b"?#".contains(&octet))
+            })
         };
         if !self.public_url.as_ref().is_none_or(is_url) {
             return Err("admin.public_url must be https://HOST, without query and fragment");

@@ -93,7 +93,9 @@ pub(crate) fn complete(mut document: OpenApi) -> OpenApi {
         .build();
     for (path, item) in &mut document.paths.paths {
         // Who signs in is not proved yet: there is nobody whose key it would be.
-        let Some(post) = item.post.as_mut().filter(|_| needs(&Method::POST, path) != Some(Needs::Nobody)) else { continue };
+        let Some(post) = item.post.as_mut().filter(|_| needs(&Method::POST, path) != Some(Needs::Nobody)) else {
+            continue;
+        };
         post.parameters.get_or_insert_default().push(RefOr::T(key.clone()));
     }
     for (path, item) in &mut document.paths.paths {

@@ -30,8 +30,8 @@ pub use oidc::{
 };
 pub use session::{RefreshOutcome, SignInMethod, SignInSession};
 pub use sign_in::{SignIn, SignInFrom, SignInOutcome, SignInSettings, Tokens};
-pub use signing_keys::{Jwks, rotate_signing_key};
 pub(crate) use signing_keys::SigningKeys;
+pub use signing_keys::{Jwks, rotate_signing_key};
 pub use totp::TotpOffer;
 
 /// The longest display name, in characters.
@@ -191,7 +191,12 @@ impl AdminRow {
             display_name: self.display_name,
             tenant: self.slug.as_deref().map(shown::slug).transpose()?,
             role: Role::from_code(self.role).ok_or_else(|| inconsistent("admins", "role"))?,
-            domains: self.domains.unwrap_or_default().iter().map(|name| shown::domain_name(name)).collect::<Result<_>>()?,
+            domains: self
+                .domains
+                .unwrap_or_default()
+                .iter()
+                .map(|name| shown::domain_name(name))
+                .collect::<Result<_>>()?,
             status: match self.status {
                 1 => AdminStatus::Active,
                 2 => AdminStatus::Suspended,
@@ -403,11 +408,13 @@ pub(super) async fn find_locked(
     id: i64,
     precondition: &Precondition,
 ) -> Result<Admin> {
-    sqlx::query("SELECT FROM restante.admins WHERE admin_id = $1 AND ($2::integer IS NULL OR tenant_id = $2) FOR UPDATE")
-        .bind(id)
-        .bind(caller.tenant().map(|tenant| tenant.0))
-        .execute(&mut *tx)
-        .await?;
+    sqlx::query(
+        "SELECT FROM restante.admins WHERE admin_id = $1 AND ($2::integer IS NULL OR tenant_id = $2) FOR UPDATE",
+    )
+    .bind(id)
+    .bind(caller.tenant().map(|tenant| tenant.0))
+    .execute(&mut *tx)
+    .await?;
     let admin = find(tx, caller, id).await?.ok_or(Error::NotFound)?;
     caller.require_may_give(powers(admin.role))?;
     precondition.check(admin.version)?;
@@ -452,7 +459,11 @@ async fn check_name(tx: &mut PgConnection, caller: &Caller, name: &AdminName) ->
     .bind(name.domain.as_str())
     .fetch_one(tx)
     .await?;
-    if is_own { Ok(()) } else { Err(Error::invalid("/name", "not_found", "must lie in a verified domain of the tenant")) }
+    if is_own {
+        Ok(())
+    } else {
+        Err(Error::invalid("/name", "not_found", "must lie in a verified domain of the tenant"))
+    }
 }
 
 /// A domain-admin has domains of its tenant; nobody else has any.
@@ -464,7 +475,11 @@ pub(crate) async fn check_domains(
 ) -> Result<()> {
     if role != Role::DomainAdmin {
         let none = domains.is_empty();
-        return if none { Ok(()) } else { Err(Error::invalid("/domains", "invalid", "only a domain-admin has domains")) };
+        return if none {
+            Ok(())
+        } else {
+            Err(Error::invalid("/domains", "invalid", "only a domain-admin has domains"))
+        };
     }
     if domains.is_empty() {
         return Err(Error::invalid("/domains", "required", "a domain-admin has one domain at least"));

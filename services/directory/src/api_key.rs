@@ -13,7 +13,8 @@ use crate::authenticate::kept_scopes;
 use crate::credential::check_label;
 use crate::error::inconsistent;
 use crate::{
-    Caller, Directory, Error, FieldError, Page, PageRequest, Permission, Precondition, Result, Role, admin, shown, token,
+    Caller, Directory, Error, FieldError, Page, PageRequest, Permission, Precondition, Result, Role, admin, shown,
+    token,
 };
 
 /// The longest name of a key, in characters.
@@ -128,7 +129,12 @@ impl ApiKeyRow {
             tenant: self.slug.as_deref().map(shown::slug).transpose()?,
             role: Role::from_code(self.role).ok_or_else(|| inconsistent("api_keys", "role"))?,
             scopes: kept_scopes(self.scopes),
-            domains: self.domains.unwrap_or_default().iter().map(|name| shown::domain_name(name)).collect::<Result<_>>()?,
+            domains: self
+                .domains
+                .unwrap_or_default()
+                .iter()
+                .map(|name| shown::domain_name(name))
+                .collect::<Result<_>>()?,
             allowed_networks: self.allowed_nets.unwrap_or_default(),
             expires_at: self.expires_at,
             version: self.row_version,
@@ -214,11 +220,13 @@ impl Directory {
         precondition: &Precondition,
     ) -> Result<ApiKey> {
         let mut tx = self.begin(caller).await?;
-        sqlx::query("SELECT FROM restante.api_keys WHERE key_id = $1 AND ($2::integer IS NULL OR tenant_id = $2) FOR UPDATE")
-            .bind(id)
-            .bind(caller.tenant().map(|tenant| tenant.0))
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(
+            "SELECT FROM restante.api_keys WHERE key_id = $1 AND ($2::integer IS NULL OR tenant_id = $2) FOR UPDATE",
+        )
+        .bind(id)
+        .bind(caller.tenant().map(|tenant| tenant.0))
+        .execute(&mut *tx)
+        .await?;
         let before = find(&mut tx, caller, id).await?.ok_or(Error::NotFound)?;
         // A longer life, or more networks, is more than it had.
         caller.require_may_give(powers(&before))?;
@@ -256,10 +264,11 @@ impl Directory {
     pub async fn revoke_api_key(&self, caller: &Caller, id: i64) -> Result<()> {
         let mut tx = self.begin(caller).await?;
         let key = find(&mut tx, caller, id).await?.ok_or(Error::NotFound)?;
-        let revoked = sqlx::query("UPDATE restante.api_keys SET revoked_at = now() WHERE key_id = $1 AND revoked_at IS NULL")
-            .bind(id)
-            .execute(&mut *tx)
-            .await?;
+        let revoked =
+            sqlx::query("UPDATE restante.api_keys SET revoked_at = now() WHERE key_id = $1 AND revoked_at IS NULL")
+                .bind(id)
+                .execute(&mut *tx)
+                .await?;
         if revoked.rows_affected() == 0 {
             return Err(Error::NotFound);
         }
@@ -290,7 +299,11 @@ async fn find(tx: &mut PgConnection, caller: &Caller, id: i64) -> Result<Option<
 
 fn check_scopes(role: Role, scopes: &[Permission]) -> Result<()> {
     if scopes.is_empty() {
-        return Err(Error::invalid("/scopes", "required", "must name one permission at least; leave it out for all of the role"));
+        return Err(Error::invalid(
+            "/scopes",
+            "required",
+            "must name one permission at least; leave it out for all of the role",
+        ));
     }
     let beyond = scopes.iter().enumerate().filter(|(_, scope)| !role.allows(**scope));
     let errors: Vec<_> = beyond

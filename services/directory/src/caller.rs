@@ -66,7 +66,17 @@ pub struct SignedIn {
 impl Caller {
     /// A caller with all that its role allows.
     pub fn new(reach: Reach, role: Role, actor: String, peer: Option<IpAddr>, request: Uuid) -> Self {
-        Self { reach, role, scopes: None, domains: None, actor, peer, request, principal: Principal::Service, trial: None }
+        Self {
+            reach,
+            role,
+            scopes: None,
+            domains: None,
+            actor,
+            peer,
+            request,
+            principal: Principal::Service,
+            trial: None,
+        }
     }
 
     /// A caller inside the service itself, such as the provisioning of the demonstration.

@@ -21,7 +21,8 @@ pub(crate) async fn token(arguments: &TokenArguments) -> anyhow::Result<()> {
 /// Makes a person.
 pub(crate) async fn create(arguments: &AdminCreateArguments) -> anyhow::Result<()> {
     let name = AdminName::parse(&arguments.name).map_err(|why| anyhow::anyhow!("--name {why}"))?;
-    let role = Role::parse(&arguments.role).with_context(|| format!("--role {} is none of the roles", arguments.role))?;
+    let role =
+        Role::parse(&arguments.role).with_context(|| format!("--role {} is none of the roles", arguments.role))?;
     let tenant = arguments.tenant.as_deref().map(TenantSlug::parse).transpose().context("--tenant")?;
     let domains = arguments.domains.iter().map(|name| DomainName::parse(name)).collect::<Result<_, _>>();
     let domains = domains.context("--domain")?;
@@ -39,7 +40,12 @@ pub(crate) async fn create(arguments: &AdminCreateArguments) -> anyhow::Result<(
         }
         Err(error) => return Err(error.into()),
     };
-    eprintln!("{} {} ({}) was made", made.role.as_str(), made.name, made.tenant.map_or("the platform's".to_owned(), |of| of.to_string()));
+    eprintln!(
+        "{} {} ({}) was made",
+        made.role.as_str(),
+        made.name,
+        made.tenant.map_or("the platform's".to_owned(), |of| of.to_string())
+    );
     if !arguments.password_stdin {
         println!("{}", password.expose_str().unwrap_or_default());
     }

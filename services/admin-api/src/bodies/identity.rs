@@ -144,7 +144,9 @@ pub struct TotpOffered {
     #[schema(examples("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"))]
     secret: String,
     /// For a QR code. Shown this once.
-    #[schema(examples("otpauth://totp/Restante:carol%40acme.test?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Restante"))]
+    #[schema(examples(
+        "otpauth://totp/Restante:carol%40acme.test?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Restante"
+    ))]
     otpauth_uri: String,
 }
 

@@ -6,8 +6,8 @@ use axum::response::{IntoResponse, Response};
 use directory::{ApiKeyChange, NewApiKey, Permission};
 use mail_types::{DomainName, TenantSlug};
 
-use crate::AppState;
 use super::admins::ROLES;
+use crate::AppState;
 use crate::answer::{Done, list as page, versioned};
 use crate::bodies::{ApiKeyBody, ApiKeyIssued, ApiKeyNew, ApiKeyPatch};
 use crate::caller::Caller;

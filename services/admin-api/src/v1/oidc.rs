@@ -81,10 +81,7 @@ pub(super) async fn remove(
 
 /// Read the issuer that signs the platform's people in.
 #[utoipa::path(get, path = "/v1/oidc", tag = "oidc", responses((status = 200, body = OidcIssuerBody, headers(("ETag"))), Problems))]
-pub(super) async fn get_platforms(
-    State(state): State<AppState>,
-    Caller(caller): Caller,
-) -> Result<Response, Problem> {
+pub(super) async fn get_platforms(State(state): State<AppState>, Caller(caller): Caller) -> Result<Response, Problem> {
     read(&state, &caller, None).await
 }
 

@@ -154,6 +154,43 @@ async fn webhooks_are_tried() {
 }
 
 #[tokio::test]
+async fn changes_of_identity_are_tried() {
+    let world = World::new().await;
+    world.tenant("acme").await;
+    let new = json!({"name": "dave@acme.test", "role": "auditor", "tenant": "acme", "password": "correct horse"});
+    tried_then_done(&world, "POST", "/v1/admins", new).await;
+    let carol = format!("/v1/admins/{}", world.admin("carol@acme.test", "auditor", Some("acme")).await);
+    let (access, _) = world.sign_in("carol@acme.test").await;
+    let me = world.call(&access, "GET", "/v1/me", Value::Null).await.json();
+    let key = world.make("/v1/api-keys", json!({"name": "ci", "tenant": "acme", "role": "auditor"})).await;
+    let key = format!("/v1/api-keys/{}", key["id"].as_str().unwrap());
+    let issuer = json!({"issuer": "https://id.acme.test", "client_id": "x", "client_secret": "hunter2"});
+    for (method, path, body) in [
+        ("PATCH", carol.as_str(), json!({"role": "helpdesk"})),
+        ("DELETE", &format!("/v1/sessions/{}", me["session"].as_str().unwrap()), Value::Null),
+        ("PUT", &format!("{carol}/password"), json!({"password": "battery staple"})),
+        ("DELETE", &format!("{carol}/totp"), Value::Null),
+        ("DELETE", &carol, Value::Null),
+        ("PATCH", &key, json!({"name": "new", "allowed_networks": ["192.0.2.0/24"]})),
+        ("DELETE", &key, Value::Null),
+        ("PUT", "/v1/tenants/acme/oidc", issuer.clone()),
+        ("PUT", "/v1/oidc", issuer),
+        ("DELETE", "/v1/tenants/acme/oidc", Value::Null),
+    ] {
+        tried_then_done(&world, method, path, body).await;
+    }
+    // A trial shows no secret, and what was tried is not in force.
+    let (access, _) = {
+        world.admin("root@platform.test", "platform-admin", None).await;
+        world.sign_in("root@platform.test").await
+    };
+    let before = world.fingerprint().await;
+    let tried = world.call(&access, "POST", "/v1/me/totp?dry_run=true", json!({"password": "correct horse"})).await;
+    assert_eq!((tried.status.as_u16(), tried.json()["result"].clone()), (200, json!({})), "{}", tried.text);
+    assert_eq!(world.fingerprint().await, before);
+}
+
+#[tokio::test]
 async fn a_trial_is_refused_as_the_change_would_be() {
     let world = World::new().await;
     world.tenant("acme").await;

@@ -58,7 +58,10 @@ async fn a_person_signs_in_asks_refreshes_and_signs_out() {
     let id = world.admin("Carol@Acme.test", "tenant-admin", Some("acme")).await;
     let answer = world.ask("POST", "/v1/sign-in", json!({"name": "carol@acme.test", "password": PASSWORD})).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
-    assert_eq!((answer.json()["token_type"].clone(), answer.json()["expires_in"].clone()), (json!("Bearer"), json!(300)));
+    assert_eq!(
+        (answer.json()["token_type"].clone(), answer.json()["expires_in"].clone()),
+        (json!("Bearer"), json!(300))
+    );
     assert_eq!(answer.header("cache-control"), "no-store");
     let (access, refresh) = tokens(&answer);
 
@@ -74,7 +77,10 @@ async fn a_person_signs_in_asks_refreshes_and_signs_out() {
 
     let sessions = world.call(&access, "GET", "/v1/sessions", Value::Null).await.json();
     assert_eq!(sessions["items"].as_array().unwrap().len(), 1);
-    assert_eq!((sessions["items"][0]["current"].clone(), sessions["items"][0]["id"].clone()), (json!(true), me["session"].clone()));
+    assert_eq!(
+        (sessions["items"][0]["current"].clone(), sessions["items"][0]["id"].clone()),
+        (json!(true), me["session"].clone())
+    );
 
     let refreshed = world.refresh(&refresh).await;
     assert_eq!(refreshed.status, StatusCode::OK, "{}", refreshed.text);

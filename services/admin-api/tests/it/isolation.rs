@@ -57,6 +57,8 @@ fn body(method: &str, path: &str) -> Value {
         ("put", "/v1/accounts/{address}/password") => json!({"password": "correct horse"}),
         ("post", "/v1/accounts/{address}/app-passwords") => json!({"name": "x"}),
         ("post", "/v1/accounts/{address}/messages/restore") => json!({"since": "2026-01-01T00:00:00Z"}),
+        ("put", "/v1/tenants/{slug}/oidc" | "/v1/oidc") => json!({"issuer": "https://id.acme.test", "client_id": "x"}),
+        ("patch", "/v1/api-keys/{id}") => json!({"name": "x"}),
         ("patch", "/v1/admins/{id}") => json!({"display_name": "x"}),
         ("put", "/v1/admins/{id}/password") => json!({"password": "correct horse"}),
         ("patch", "/v1/webhooks/{id}") => json!({"description": "x"}),
@@ -149,6 +151,10 @@ async fn every_operation_by_every_role_on_own_and_foreign_things() {
         sign_in: format!("sess_{}", "0".repeat(32)),
         job: "job_999999".to_owned(),
     };
+    for path in ["/v1/tenants/acme/oidc", "/v1/oidc"] {
+        let set = world.call(&world.platform, "PUT", path, body("put", "/v1/oidc")).await;
+        assert_eq!(set.status, 200, "{path}: {}", set.text);
+    }
     let mut roles = vec![
         (Role::PlatformAdmin, world.platform.clone(), world.platform.clone()),
         (Role::TenantAdmin, acme.key, globex.key),
@@ -172,7 +178,8 @@ async fn every_operation_by_every_role_on_own_and_foreign_things() {
                 ("delete", "/v1/sessions/{id}") => Some(Permission::AdminsWrite),
                 _ => Permission::parse(&needs),
             };
-            let may = needs != "person" && permission.is_none_or(|one| one != Permission::MessagesRaw && role.allows(one));
+            let may =
+                needs != "person" && permission.is_none_or(|one| one != Permission::MessagesRaw && role.allows(one));
             // Only tried: what one role changes must not be missing for the next.
             let filled = |names: &Names| {
                 let path = names.fill(&path);
@@ -180,8 +187,8 @@ async fn every_operation_by_every_role_on_own_and_foreign_things() {
             };
             let answer = call(&world, ours, &method, &path, &filled(&own)).await;
             let refused = [401, 403, 404].contains(&answer.status.as_u16());
-            // To vouch, which the body asks for, is the platform's alone.
-            let vouching = path.ends_with("/verify") && *role != Role::PlatformAdmin;
+            // To vouch, which the body asks for, is the platform's alone; so is its issuer.
+            let vouching = (path.ends_with("/verify") || path == "/v1/oidc") && *role != Role::PlatformAdmin;
             // What is there cannot be restored.
             let absent = path.ends_with("}/restore");
             assert_eq!(may && !vouching && !absent, !refused, "{at}, own: {}", answer.text);

@@ -82,7 +82,8 @@ impl Issuer {
     /// Somebody signs in there, whom the claims speak of; answers the code that their browser brings back.
     fn grants(&self, asked: &HashMap<String, String>, claims: &Value) -> String {
         let now = SystemClock.now().unix_seconds();
-        let mut all = json!({"iss": self.url, "aud": asked["client_id"], "nonce": asked["nonce"], "iat": now, "exp": now + 60});
+        let mut all =
+            json!({"iss": self.url, "aud": asked["client_id"], "nonce": asked["nonce"], "iat": now, "exp": now + 60});
         for (name, value) in claims.as_object().unwrap() {
             all[name] = value.clone();
         }
@@ -105,7 +106,9 @@ impl Issuer {
 }
 
 /// Path, authorization and body of a request.
-async fn request(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> (String, Option<String>, HashMap<String, String>) {
+async fn request(
+    stream: &mut (impl tokio::io::AsyncRead + Unpin),
+) -> (String, Option<String>, HashMap<String, String>) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.unwrap());
@@ -121,7 +124,11 @@ async fn request(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> (String, O
     (head.split(' ').nth(1).unwrap().to_owned(), field("authorization"), fields(&String::from_utf8(body).unwrap()))
 }
 
-fn token(codes: &Mutex<HashMap<String, Granted>>, authorization: Option<&str>, form: &HashMap<String, String>) -> Option<String> {
+fn token(
+    codes: &Mutex<HashMap<String, Granted>>,
+    authorization: Option<&str>,
+    form: &HashMap<String, String>,
+) -> Option<String> {
     let pair = authorization?.strip_prefix("Basic ")?;
     let pair = String::from_utf8(STANDARD.decode(pair).ok()?).ok()?;
     // Each half is encoded as a form's field.
@@ -149,7 +156,10 @@ fn fields(text: &str) -> HashMap<String, String> {
         }
         String::from_utf8(octets).unwrap()
     };
-    text.split('&').filter_map(|pair| pair.split_once('=')).map(|(name, value)| (decoded(name), decoded(value))).collect()
+    text.split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(name, value)| (decoded(name), decoded(value)))
+        .collect()
 }
 
 /// A browser at the beginning of a sign-in: what the issuer is asked, and the cookie.
@@ -229,8 +239,14 @@ async fn an_issuer_signs_the_people_of_its_tenant_in() {
     assert!(set.json()["has_client_secret"] == true && !set.text.contains(SECRET), "{}", set.text);
 
     let begun = world.begin("?tenant=acme").await;
-    assert_eq!((begun.asked["response_type"].as_str(), begun.asked["code_challenge_method"].as_str()), ("code", "S256"));
-    assert_eq!((begun.asked["client_id"].as_str(), begun.asked["scope"].as_str()), ("restante", "openid email profile"));
+    assert_eq!(
+        (begun.asked["response_type"].as_str(), begun.asked["code_challenge_method"].as_str()),
+        ("code", "S256")
+    );
+    assert_eq!(
+        (begun.asked["client_id"].as_str(), begun.asked["scope"].as_str()),
+        ("restante", "openid email profile")
+    );
     let code = issuer.grants(&begun.asked, &carol());
     let found = world.come_back(&begun.asked["state"], &begun.cookie, &code).await;
     assert!(found.starts_with("code=") && !found.contains('.'), "no token is in a URL: {found}");
@@ -348,9 +364,7 @@ async fn an_issuer_of_one_tenant_signs_nobody_of_another_in() {
     configuration["required_claim"] = json!({"name": "staff", "value": "yes"});
     let set = world.call(&globex.key, "PUT", "/v1/tenants/globex/oidc", configuration).await;
     assert_eq!(set.status, StatusCode::OK, "{}", set.text);
-    let claims = |groups: Value, staff: &str| {
-        json!({"sub": "gina", "email": "gina@globex.test", "email_verified": true, "groups": groups, "staff": staff})
-    };
+    let claims = |groups: Value, staff: &str| json!({"sub": "gina", "email": "gina@globex.test", "email_verified": true, "groups": groups, "staff": staff});
     let (_, second) = world.by_issuer(&issuer, "?tenant=globex", &claims(json!(["desk"]), "yes")).await;
     let me = world.call(&tokens(&second).0, "GET", "/v1/me", Value::Null).await.json();
     assert_eq!(me["role"], "helpdesk", "{}", second.text);
@@ -371,7 +385,11 @@ async fn who_may_set_an_issuer_and_what_it_may_be() {
     let set = issuer.configuration();
     assert_eq!(world.call(&acme.key, "GET", path, Value::Null).await.status, StatusCode::NOT_FOUND, "none yet");
     assert_eq!(world.call(&globex.key, "PUT", path, set.clone()).await.status, StatusCode::NOT_FOUND);
-    assert_eq!(world.call(&acme.key, "PUT", "/v1/oidc", set.clone()).await.status, StatusCode::NOT_FOUND, "the platform's");
+    assert_eq!(
+        world.call(&acme.key, "PUT", "/v1/oidc", set.clone()).await.status,
+        StatusCode::NOT_FOUND,
+        "the platform's"
+    );
     assert_eq!(world.call(&acme.key, "GET", "/v1/oidc", Value::Null).await.status, StatusCode::NOT_FOUND);
     for (changes, pointer) in [
         (json!({"issuer": "http://id.acme.test"}), "/issuer"),
@@ -391,7 +409,12 @@ async fn who_may_set_an_issuer_and_what_it_may_be() {
             body[name] = value.clone();
         }
         let answer = world.call(&world.platform, "PUT", path, body).await;
-        assert_eq!((answer.status.as_u16(), answer.json()["errors"][0]["pointer"].as_str()), (422, Some(pointer)), "{changes}: {}", answer.text);
+        assert_eq!(
+            (answer.status.as_u16(), answer.json()["errors"][0]["pointer"].as_str()),
+            (422, Some(pointer)),
+            "{changes}: {}",
+            answer.text
+        );
     }
     let first = world.call(&acme.key, "PUT", path, set.clone()).await;
     assert_eq!((first.status, first.header("etag")), (StatusCode::OK, "\"1\""), "{}", first.text);
@@ -401,7 +424,11 @@ async fn who_may_set_an_issuer_and_what_it_may_be() {
     without.as_object_mut().unwrap().remove("client_secret");
     assert_eq!(world.call(&acme.key, "PUT", path, without.clone()).await.json()["has_client_secret"], true, "kept");
     without["client_id"] = json!("another");
-    assert_eq!(world.call(&acme.key, "PUT", path, without.clone()).await.json()["has_client_secret"], false, "of another");
+    assert_eq!(
+        world.call(&acme.key, "PUT", path, without.clone()).await.json()["has_client_secret"],
+        false,
+        "of another"
+    );
     without["client_secret"] = Value::Null;
     assert_eq!(world.call(&acme.key, "PUT", path, without).await.json()["has_client_secret"], false);
     assert_eq!(world.call(&acme.key, "DELETE", path, Value::Null).await.status, StatusCode::NO_CONTENT);

@@ -19,8 +19,8 @@ mod client;
 mod flow;
 mod state;
 
-pub(crate) use client::OidcClient;
 pub use client::IssuerHttp;
+pub(crate) use client::OidcClient;
 pub use flow::{OidcAnswer, OidcOutcome, OidcRequest};
 
 /// The longest URL, id or secret, in octets.
@@ -257,7 +257,8 @@ impl Directory {
             None if *precondition != Precondition::None => return Err(Error::VersionMismatch),
             None => {}
         }
-        let stays = before.as_ref().is_some_and(|before| before.issuer == new.issuer && before.client_id == new.client_id);
+        let stays =
+            before.as_ref().is_some_and(|before| before.issuer == new.issuer && before.client_id == new.client_id);
         let keeps = new.client_secret.is_none() && stays;
         let of = i64::from(owner.map_or(0, |owner| owner.0)).to_be_bytes();
         let sealed = match new.client_secret.flatten() {
@@ -276,11 +277,8 @@ impl Directory {
                    SET issuer = $2, client_id = $3, rules = $4, client_secret = $5, row_version = o.row_version + 1",
             )
         };
-        let query = query
-            .bind(owner.map(|owner| owner.0))
-            .bind(&new.issuer)
-            .bind(&new.client_id)
-            .bind(new.rules.to_json()?);
+        let query =
+            query.bind(owner.map(|owner| owner.0)).bind(&new.issuer).bind(&new.client_id).bind(new.rules.to_json()?);
         let query = if keeps { query } else { query.bind(sealed) };
         query.execute(&mut *tx).await?;
         let after = find(&mut tx, owner, false).await?.ok_or(Error::NotFound)?;
@@ -312,11 +310,7 @@ impl Directory {
 }
 
 /// Whose issuer is meant. The platform's does not exist for a tenant.
-async fn owner(
-    tx: &mut PgConnection,
-    caller: &Caller,
-    of: Option<&TenantSlug>,
-) -> Result<(Option<TenantId>, String)> {
+async fn owner(tx: &mut PgConnection, caller: &Caller, of: Option<&TenantSlug>) -> Result<(Option<TenantId>, String)> {
     match of {
         Some(slug) => {
             let tenant = tenant::find(tx, slug).await?.ok_or(Error::NotFound)?;
@@ -346,7 +340,8 @@ async fn find(tx: &mut PgConnection, owner: Option<TenantId>, locked: bool) -> R
 fn check(new: &NewOidcIssuer, owner: Option<TenantId>) -> Result<()> {
     let mut errors = Vec::new();
     let secret = new.client_secret.iter().flatten().next().and_then(Secret::expose_str);
-    let texts = [("/issuer", Some(new.issuer.as_str())), ("/client_id", Some(&new.client_id)), ("/client_secret", secret)];
+    let texts =
+        [("/issuer", Some(new.issuer.as_str())), ("/client_id", Some(&new.client_id)), ("/client_secret", secret)];
     for (pointer, text) in texts {
         let Some(text) = text else { continue };
         if text.is_empty() || text.len() > MAX_TEXT {

@@ -148,9 +148,11 @@ impl Directory {
         let at = Some(self.clock.monotonic());
         let keep = i32::try_from(self.sign_in.access_seconds + SPARE_SECONDS).unwrap_or(i32::MAX);
         let rows: Vec<KeyRow> = asked(&self.pool, || {
-            sqlx::query_as("SELECT key_id, public_key, sealed, age_seconds, retired FROM restante.admin_signing_keys_1($1)")
-                .bind(keep)
-                .fetch_all(&self.pool)
+            sqlx::query_as(
+                "SELECT key_id, public_key, sealed, age_seconds, retired FROM restante.admin_signing_keys_1($1)",
+            )
+            .bind(keep)
+            .fetch_all(&self.pool)
         })
         .await?;
         let held = Arc::new(Held { at, keys: rows.into_iter().map(|row| self.held(row)).collect::<Result<_>>()? });

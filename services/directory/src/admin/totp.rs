@@ -202,7 +202,8 @@ impl Directory {
         record(&mut tx, caller, "admin.offer-totp", &admin, None, None).await?;
         self.finish(tx, caller).await?;
         let name = admin.name.replace('%', "%25").replace('@', "%40").replace('?', "%3F").replace('#', "%23");
-        let uri = format!("otpauth://totp/{ISSUER}:{name}?secret={text}&issuer={ISSUER}&algorithm=SHA1&digits=6&period=30");
+        let uri =
+            format!("otpauth://totp/{ISSUER}:{name}?secret={text}&issuer={ISSUER}&algorithm=SHA1&digits=6&period=30");
         Ok(TotpOffer { secret: Secret::from(text), uri: Secret::from(uri) })
     }
 
@@ -218,7 +219,8 @@ impl Directory {
         let secret = seal::open_for(&self.keys, Purpose::Totp, &signed_in.admin.to_be_bytes(), &sealed);
         let secret = secret.ok_or(Error::Internal("a TOTP secret cannot be opened"))?;
         let step = step_of(secret.expose(), code, self.clock.now().unix_seconds())?;
-        let step = step.ok_or_else(|| Error::invalid("/code", "wrong", "is not the code that the authenticator shows"))?;
+        let step =
+            step.ok_or_else(|| Error::invalid("/code", "wrong", "is not the code that the authenticator shows"))?;
         let (mut tx, admin) = self.begin_own(caller).await?;
         sqlx::query(
             "UPDATE restante.admins SET totp = $2, totp_offered = NULL, totp_step = $3, totp_failures = 0, row_version = row_version + 1
@@ -283,7 +285,10 @@ impl Directory {
     }
 
     async fn renew_recovery_codes(&self, tx: &mut PgConnection, admin: &Admin) -> Result<Vec<String>> {
-        sqlx::query("DELETE FROM restante.admin_recovery_codes WHERE admin_id = $1").bind(admin.id).execute(&mut *tx).await?;
+        sqlx::query("DELETE FROM restante.admin_recovery_codes WHERE admin_id = $1")
+            .bind(admin.id)
+            .execute(&mut *tx)
+            .await?;
         let codes: Vec<String> = (0..RECOVERY_CODES).map(|_| new_recovery_code(&*self.random)).collect();
         let hashes: Vec<Vec<u8>> =
             codes.iter().map(|code| recovery_hash(admin.id, &Secret::from(code.as_str()))).collect();

@@ -30,7 +30,13 @@ pub(crate) fn attempt(name: &str, password: &str) -> SignIn {
     SignIn { name: name.to_owned(), password: Secret::from(password), totp: None, recovery_code: None }
 }
 
-pub(crate) async fn make(directory: &Directory, caller: &Caller, name: &str, role: Role, tenant: Option<&str>) -> Admin {
+pub(crate) async fn make(
+    directory: &Directory,
+    caller: &Caller,
+    name: &str,
+    role: Role,
+    tenant: Option<&str>,
+) -> Admin {
     let new = NewAdmin {
         name: AdminName::parse(name).unwrap(),
         display_name: None,
@@ -81,11 +87,12 @@ async fn of_ten_refreshes_at_once_no_two_stay_alive() {
         assert!(refresh(&other, &taken[0].refresh).await.is_none());
     }
     let superuser = world.database.superuser().await;
-    let reused: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM restante.audit_events WHERE action = 'sign-in.token-reused' AND tenant_id = 0")
-            .fetch_one(&superuser)
-            .await
-            .unwrap();
+    let reused: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM restante.audit_events WHERE action = 'sign-in.token-reused' AND tenant_id = 0",
+    )
+    .fetch_one(&superuser)
+    .await
+    .unwrap();
     assert_eq!(reused, 5, "once for each sign-in that ended");
 }
 
@@ -256,7 +263,9 @@ impl World {
         let keys = MasterKeys::parse(&Secret::from(MASTER_KEY)).unwrap();
         let length = usize::from(sealed[1]);
         let (nonce, rest) = sealed[2 + length..].split_at(12);
-        let key = aws_lc_rs::aead::UnboundKey::new(&aws_lc_rs::aead::AES_256_GCM, &keys.derive("restante/signing-key/1")).unwrap();
+        let key =
+            aws_lc_rs::aead::UnboundKey::new(&aws_lc_rs::aead::AES_256_GCM, &keys.derive("restante/signing-key/1"))
+                .unwrap();
         let nonce = aws_lc_rs::aead::Nonce::try_assume_unique_for_key(nonce).unwrap();
         let mut octets = rest.to_vec();
         let aad = aws_lc_rs::aead::Aad::from(id.as_bytes());
@@ -305,13 +314,17 @@ async fn keys_rotate_under_load_and_nobody_is_refused() {
 
     // When its last token has expired, a key is gone.
     let superuser = world.database.superuser().await;
-    let past = "UPDATE restante.signing_keys SET retired_at = retired_at - interval '11 minutes' WHERE retired_at IS NOT NULL";
+    let past =
+        "UPDATE restante.signing_keys SET retired_at = retired_at - interval '11 minutes' WHERE retired_at IS NOT NULL";
     sqlx::query(past).execute(&superuser).await.unwrap();
     let newcomer = world.under(DbRole::Admin).await;
     assert_eq!(newcomer.jwks().await.unwrap().keys.len(), 1);
     assert!(bearer(&newcomer, &first.access).await.is_none());
     // And one that is old makes room by itself.
-    sqlx::query("UPDATE restante.signing_keys SET created_at = created_at - interval '31 days'").execute(&superuser).await.unwrap();
+    sqlx::query("UPDATE restante.signing_keys SET created_at = created_at - interval '31 days'")
+        .execute(&superuser)
+        .await
+        .unwrap();
     let newcomer = world.under(DbRole::Admin).await;
     assert_eq!(newcomer.jwks().await.unwrap().keys.len(), 2);
     assert_eq!(newcomer.jwks().await.unwrap().keys.len(), 2, "once");

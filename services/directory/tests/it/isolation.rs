@@ -1,14 +1,16 @@
 //! Invariant 4, where the database itself holds it: a tenant's transaction sees and changes nothing of another tenant,
 //! whatever the query says, and the frontends' roles reach no table.
 
-use directory::{AliasAddress, Error, PageRequest, Precondition};
+use directory::{AliasAddress, Error, NewApiKey, PageRequest, Precondition, Role};
 use runtime::database::DbRole;
 use sqlx::{AssertSqlSafe, Row as _};
+use uuid::Uuid;
 
-use crate::support::{World, address, domain, of, slug};
+use crate::admins::{make, sign_in};
+use crate::support::{World, address, domain, of, platform, slug};
 
 /// Every table with a tenant in it that the role admin may read.
-const TABLES: [&str; 23] = [
+const TABLES: [&str; 29] = [
     "tenants",
     "domains",
     "accounts",
@@ -32,6 +34,12 @@ const TABLES: [&str; 23] = [
     "api_keys",
     "idempotency",
     "jobs",
+    "admins",
+    "admin_recovery_codes",
+    "admin_identities",
+    "admin_sessions",
+    "oidc_issuers",
+    "api_key_use",
 ];
 
 async fn two_tenants(world: &World) -> (directory::Tenant, directory::Tenant) {
@@ -41,6 +49,20 @@ async fn two_tenants(world: &World) -> (directory::Tenant, directory::Tenant) {
     }
     world.alias("info@acme.test", &["alice@acme.test"]).await;
     world.alias("info@globex.test", &["gus@globex.test"]).await;
+    for (name, tenant) in [("carol@acme.test", &acme), ("gina@globex.test", &globex)] {
+        let admin = make(&world.admin, &platform(), name, Role::TenantAdmin, Some(tenant.slug.as_str())).await;
+        sign_in(&world.admin, name).await;
+        let key = world.admin.create_api_key(&of(tenant.id), NewApiKey::new("ci", Role::Auditor)).await.unwrap();
+        world.admin.authenticate(&key.secret, None, Uuid::nil()).await.unwrap().unwrap();
+        let superuser = world.database.superuser().await;
+        for statement in [
+            "INSERT INTO restante.admin_recovery_codes VALUES ($1, $2, 'x')",
+            "INSERT INTO restante.admin_identities (tenant_id, admin_id, issuer, subject) VALUES ($1, $2, 'https://id.test', 'x')",
+            "INSERT INTO restante.oidc_issuers (tenant_id, issuer, client_id, rules) VALUES ($1, 'https://id.test', $2::bigint::text, '{}')",
+        ] {
+            sqlx::query(statement).bind(tenant.id.0).bind(admin.id).execute(&superuser).await.unwrap();
+        }
+    }
     (acme, globex)
 }
 
@@ -85,6 +107,13 @@ async fn the_database_refuses_to_change_another_tenants_rows() {
         "UPDATE restante.credentials SET verifier = '' WHERE tenant_id = $1",
         "DELETE FROM restante.alias_targets WHERE tenant_id = $1",
         "UPDATE restante.domains SET policy = '{}' WHERE tenant_id = $1",
+        "UPDATE restante.admins SET status = 2 WHERE tenant_id = $1",
+        "UPDATE restante.admin_sessions SET ended_at = now() WHERE tenant_id = $1",
+        "UPDATE restante.api_keys SET revoked_at = now() WHERE tenant_id = $1",
+        "DELETE FROM restante.admins WHERE tenant_id = $1",
+        "DELETE FROM restante.admin_recovery_codes WHERE tenant_id = $1",
+        "DELETE FROM restante.admin_identities WHERE tenant_id = $1",
+        "DELETE FROM restante.oidc_issuers WHERE tenant_id = $1",
     ] {
         let mut tx = begin().await;
         let done = sqlx::query(statement).bind(acme.id.0).execute(&mut *tx).await.unwrap();
@@ -94,6 +123,9 @@ async fn the_database_refuses_to_change_another_tenants_rows() {
         "INSERT INTO restante.domains (tenant_id, name, challenge) VALUES ($1, 'x.test', '')",
         "UPDATE restante.domains SET tenant_id = $1",
         "INSERT INTO restante.api_keys (key_hash, tenant_id, label, role, scopes) VALUES ('x', $1, '', 2, '{}')",
+        "INSERT INTO restante.admins (tenant_id, name, display_name, role) VALUES ($1, 'x@x.test', 'x', 2)",
+        "INSERT INTO restante.admin_identities (tenant_id, admin_id, issuer, subject) VALUES ($1, 1, 'x', 'x')",
+        "INSERT INTO restante.oidc_issuers (tenant_id, issuer, client_id, rules) VALUES ($1, 'x', 'x', '{}')",
         "INSERT INTO restante.audit_events (tenant_id, actor, action, target) VALUES ($1, '', '', '')",
         "SELECT restante.admin_create_account_1($1, 1, 'x', 'x', NULL, NULL, '')",
         "SELECT restante.admin_verify_domain_1($1, 1)",
@@ -108,6 +140,16 @@ async fn the_database_refuses_to_change_another_tenants_rows() {
     let mut tx = begin().await;
     let platform_key = "INSERT INTO restante.api_keys (key_hash, label, role, scopes) VALUES ('x', '', 1, '{}')";
     assert!(sqlx::query(platform_key).execute(&mut *tx).await.is_err());
+    for statement in [
+        "INSERT INTO restante.admins (name, display_name, role) VALUES ('x@x.test', 'x', 1)",
+        "INSERT INTO restante.oidc_issuers (issuer, client_id, rules) VALUES ('x', 'x', '{}')",
+        "UPDATE restante.admins SET tenant_id = NULL",
+    ] {
+        let mut tx = begin().await;
+        let refused = sqlx::query(statement).execute(&mut *tx).await.unwrap_err();
+        let code = refused.as_database_error().and_then(|error| error.code()).map(|code| code.to_string());
+        assert_eq!(code.as_deref(), Some("42501"), "{statement}: {refused}");
+    }
 }
 
 #[tokio::test]

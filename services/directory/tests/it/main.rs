@@ -1,5 +1,10 @@
 //! The directory against a real PostgreSQL.
-#![expect(clippy::unwrap_used, reason = "helpers of tests: what is not there fails the test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests: what is not there fails the test"
+)]
 
 mod admin;
 mod admins;
@@ -8,6 +13,7 @@ mod external;
 mod housekeeping;
 mod isolation;
 mod jobs;
+mod keys;
 mod login;
 mod master_keys;
 mod mechanisms;
@@ -15,3 +21,4 @@ mod passwords;
 mod resolve;
 mod support;
 mod tokens;
+mod totp;

@@ -162,7 +162,8 @@ impl OidcClient {
         // With our own clock, below.
         validation.validate_exp = false;
         validation.validate_nbf = false;
-        let decode = |key| jsonwebtoken::decode::<Claims>(token.expose(), key, &validation).ok().map(|data| data.claims);
+        let decode =
+            |key| jsonwebtoken::decode::<Claims>(token.expose(), key, &validation).ok().map(|data| data.claims);
         let claims = candidates.iter().find_map(decode);
         let now = self.clock.now().unix_seconds();
         Ok(claims.filter(|claims| are_sound(claims, client.id, nonce, now)))
@@ -235,7 +236,9 @@ mod tests {
             }
             are_sound(claims.as_object().unwrap(), "us", "n", 1000)
         };
-        for sound in [json!({}), json!({"exp": 941}), json!({"iat": 1060}), json!({"aud": ["us"]}), json!({"azp": "us"})] {
+        for sound in
+            [json!({}), json!({"exp": 941}), json!({"iat": 1060}), json!({"aud": ["us"]}), json!({"azp": "us"})]
+        {
             assert!(check(sound.clone()), "{sound}");
         }
         for unsound in [

@@ -11,9 +11,7 @@ use super::client::{Claims, Client, OidcClient, form_of};
 use super::state::{PATIENCE_SECONDS, State, hash};
 use super::{OidcRules, RequiredClaim, RoleClaim};
 use crate::admin::sign_in::{SignInFrom, SignInOutcome};
-use crate::admin::{
-    Admin, AdminName, AdminRow, AdminStatus, COLUMNS, SignInMethod, audited, check_name, find, record,
-};
+use crate::admin::{Admin, AdminName, AdminRow, AdminStatus, COLUMNS, SignInMethod, audited, check_name, find, record};
 use crate::error::inconsistent;
 use crate::network::Network;
 use crate::seal::{self, Purpose};
@@ -85,7 +83,8 @@ impl Directory {
         let rules = OidcRules::from_json(configured.rules)?;
         let state = State::new(&*self.random, self.clock.now().unix_seconds(), of);
         let sealed = state.sealed(&self.keys)?;
-        let scope = std::iter::once(SCOPES).chain(rules.extra_scopes.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
+        let scope =
+            std::iter::once(SCOPES).chain(rules.extra_scopes.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
         let query = form_of(&[
             ("response_type", "code"),
             ("client_id", &configured.client_id),
@@ -142,7 +141,9 @@ impl Directory {
         let Some(configured) = self.configured(state.tenant()).await? else { return Ok(None) };
         let named = answer.issuer.as_ref();
         let code = answer.code.expose_str().filter(|code| (1..=MAX_CODE).contains(&code.len()));
-        let (Some(code), true) = (code, named.is_none_or(|issuer| *issuer == configured.issuer)) else { return Ok(None) };
+        let (Some(code), true) = (code, named.is_none_or(|issuer| *issuer == configured.issuer)) else {
+            return Ok(None);
+        };
         let secret = match &configured.client_secret {
             None => None,
             Some(sealed) => Some(self.client_secret(configured.tenant_id, sealed)?),
@@ -200,9 +201,11 @@ impl Directory {
 
     async fn configured(&self, slug: Option<&str>) -> Result<Option<Configured>> {
         let configured = runtime::database::asked(&self.pool, || {
-            sqlx::query_as("SELECT tenant_id, issuer, client_id, client_secret, rules FROM restante.admin_oidc_issuer_1($1)")
-                .bind(slug)
-                .fetch_optional(&self.pool)
+            sqlx::query_as(
+                "SELECT tenant_id, issuer, client_id, client_secret, rules FROM restante.admin_oidc_issuer_1($1)",
+            )
+            .bind(slug)
+            .fetch_optional(&self.pool)
         })
         .await?;
         Ok(configured)
@@ -306,7 +309,14 @@ async fn make(
         Err(Error::Invalid(_)) => return Ok(None),
         Err(error) => return Err(error),
     }
-    let display: String = claims.get("name").and_then(Value::as_str).unwrap_or_default().chars().filter(|c| !c.is_control()).take(200).collect();
+    let display: String = claims
+        .get("name")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(200)
+        .collect();
     let display = if display.trim().is_empty() { name.as_str().to_owned() } else { display };
     let made: Option<i64> = sqlx::query_scalar(
         "INSERT INTO restante.admins (tenant_id, name, display_name, role) VALUES ($1, $2, $3, $4)
@@ -378,8 +388,14 @@ mod tests {
     #[test]
     fn a_name_is_an_address_that_the_issuer_has_verified() {
         let name = |value| verified_name(&claims(value)).map(|name| name.to_string());
-        assert_eq!(name(json!({"email": "Carol@Acme.test", "email_verified": true})).as_deref(), Some("carol@acme.test"));
-        assert_eq!(name(json!({"email": "carol@acme.test", "email_verified": "true"})).as_deref(), Some("carol@acme.test"));
+        assert_eq!(
+            name(json!({"email": "Carol@Acme.test", "email_verified": true})).as_deref(),
+            Some("carol@acme.test")
+        );
+        assert_eq!(
+            name(json!({"email": "carol@acme.test", "email_verified": "true"})).as_deref(),
+            Some("carol@acme.test")
+        );
         for unverified in [
             json!({"email": "carol@acme.test"}),
             json!({"email": "carol@acme.test", "email_verified": false}),

@@ -40,14 +40,16 @@ impl State {
 
     /// From what the browser carries; nothing if it is not ours, or too late.
     pub(super) fn open(keys: &MasterKeys, text: &Secret, now_seconds: u64) -> Result<Option<Self>> {
-        let octets = text.expose_str().filter(|text| text.len() <= 200).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
+        let octets =
+            text.expose_str().filter(|text| text.len() <= 200).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
         let Some((octets, code)) =
             octets.as_deref().and_then(|octets| octets.split_at_checked(octets.len().checked_sub(CODE)?))
         else {
             return Ok(None);
         };
         let is_ours = bool::from(token::hmac(&keys.derive(STATE), octets)?.as_slice().ct_eq(code));
-        let until = octets.get(16..24).and_then(|octets| octets.first_chunk::<8>()).map(|octets| u64::from_be_bytes(*octets));
+        let until =
+            octets.get(16..24).and_then(|octets| octets.first_chunk::<8>()).map(|octets| u64::from_be_bytes(*octets));
         let holds = is_ours && until.is_some_and(|until| now_seconds < until);
         Ok(holds.then(|| Self { octets: octets.to_vec() }))
     }
