@@ -1,11 +1,11 @@
 //! The JSON that goes in and out. Requests are read field by field (so that every fault is named); their types here are what
 //! the OpenAPI document says of them, and what a client in Rust may send.
 
-mod identity;
-mod desk;
-mod oidc;
 mod audit;
+mod desk;
+mod identity;
 mod imports;
+mod oidc;
 mod policy;
 mod requests;
 mod resources;
@@ -16,29 +16,29 @@ use directory::Quota;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub use identity::{
-    AdminBody, AdminNew, AdminPasswordSet, AdminPatch, JwkBody, JwksBody, MeBody, OwnPassword, OwnPasswordSet,
-    RecoveryCodes, RefreshNew, SignInMethodWord, SignInNew, SignInSessionBody, SignOut, SignedOut, TokensBody,
-    TotpConfirm, TotpOffered,
-};
+pub use audit::AuditEventBody;
 pub use desk::{
     ActivityBody, ActivityWord, CredentialBody, DiagnosisBody, EndedBody, FindingBody, FrontendBody, LiveSessionBody,
     RefusedBody, SessionEndBody, SeverityWord, TranscribingBody, TranscriptBody, TranscriptEntryBody, TranscriptList,
     TranscriptWhole, TranscriptsBegin,
 };
-pub use oidc::{OidcIssuerBody, OidcIssuerSet, RequiredClaimBody, RoleClaimBody, SignInCode};
-pub use audit::AuditEventBody;
+pub use identity::{
+    AdminBody, AdminNew, AdminPasswordSet, AdminPatch, JwkBody, JwksBody, MeBody, OwnPassword, OwnPasswordSet,
+    RecoveryCodes, RefreshNew, SignInMethodWord, SignInNew, SignInSessionBody, SignOut, SignedOut, TokensBody,
+    TotpConfirm, TotpOffered,
+};
 pub use imports::{
     AccountLine, ImportBody, ImportErrorBody, ImportKindWord, ImportProgress, ImportStateWord, MigratedAccountBody,
     MigrationAccount, MigrationNew, MigrationSource, ProtocolWord, SourceTlsWord,
 };
+pub use oidc::{OidcIssuerBody, OidcIssuerSet, RequiredClaimBody, RoleClaimBody, SignInCode};
 pub use policy::{
     AccountPolicy, AccountSessions, AddressClaimWord, Days, DeleWord, DevicePolicy, DomainPolicy, ExpireWord, LastDays,
     NeverWord, OauthPolicy, OverQuotaWord, TenantPolicy, TenantSessions, Utf8Word, ViewName, ViewWord,
 };
 pub use requests::{
-    AccountNew, AccountPatch, AliasNew, AliasPatch, ApiKeyNew, ApiKeyPatch, AppPasswordNew, DomainNew, DomainPatch, DomainVerify,
-    PasswordClear, PasswordHashed, PasswordSet, TenantNew, TenantPatch,
+    AccountNew, AccountPatch, AliasNew, AliasPatch, ApiKeyNew, ApiKeyPatch, AppPasswordNew, DomainNew, DomainPatch,
+    DomainVerify, PasswordClear, PasswordHashed, PasswordSet, TenantNew, TenantPatch,
 };
 pub use resources::{
     AccountBody, AccountUsage, AliasBody, ApiKeyBody, ApiKeyIssued, AppPasswordBody, AppPasswordIssued, DomainBody,

@@ -1,8 +1,8 @@
 //! Version 1: one file per noun.
 
 mod accounts;
-mod admins;
 mod activity;
+mod admins;
 mod aliases;
 mod api_keys;
 mod app_passwords;
@@ -10,9 +10,9 @@ mod audit;
 mod domains;
 mod export;
 mod expunged;
-mod me;
-mod live_sessions;
 mod imports;
+mod live_sessions;
+mod me;
 mod messages;
 pub(crate) mod oidc;
 mod passwords;

@@ -127,7 +127,7 @@ impl Session {
 
     /// Whether the client sent more than was looked at: it pipelines.
     pub fn has_input(&self) -> bool {
-        self.input.len() > 0
+        !self.input.is_empty()
     }
 
     /// Octets to be written to the client; whoever writes them takes them out.

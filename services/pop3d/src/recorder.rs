@@ -77,7 +77,7 @@ impl Recorder {
         let octets = written.saturating_sub(std::mem::replace(&mut self.written, written));
         let takes = ENTRY_OCTETS + line.map_or(0, str::len);
         match self.state {
-            State::Off => return,
+            State::Off => {}
             State::Waiting if self.entries.len() >= BEFORE_LOGIN => self.truncated = true,
             _ if takes > self.room => self.truncated = true,
             _ => {

@@ -150,16 +150,8 @@ impl Process {
                 let compactor = mailstore::Compactor::new(&parts, compact);
                 let migrations = self.migrations(parts).await?;
                 let egress = Egress::new(&self.config.egress, &self.config.dns).context("egress")?;
-                let hands = worker::Hands {
-                    sweeper,
-                    compactor,
-                    check,
-                    housekeeper,
-                    deliveries,
-                    egress,
-                    directory,
-                    migrations,
-                };
+                let hands =
+                    worker::Hands { sweeper, compactor, check, housekeeper, deliveries, egress, directory, migrations };
                 self.worker(hands, &mut serve_later);
                 continue;
             }
@@ -289,12 +281,13 @@ impl Process {
         mailstore: Mailstore,
         serve: &mut Vec<Serve>,
     ) -> anyhow::Result<()> {
-        let directory = directory.with_oidc(Arc::new(admin_api::Issuers::new(self.egress.clone())));
+        let egress = Egress::new(&self.config.egress, &self.config.dns).context("egress")?;
+        let directory = directory.with_oidc(Arc::new(admin_api::Issuers::new(egress.clone())));
         let state = admin_api::AppState {
             directory,
             mailstore,
             config: Arc::new(self.config.admin.clone()),
-            egress: Egress::new(&self.config.egress, &self.config.dns).context("egress")?,
+            egress,
             publish: Arc::new(self.config.publish.clone()),
             host: self.config.lmtp.host.as_str().into(),
             clock: Arc::clone(&self.clock),

@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use directory::{AccountFilter, DomainFilter, Caller as By, PageRequest, Tenant};
+use directory::{AccountFilter, Caller as By, DomainFilter, PageRequest, Tenant};
 use futures_util::stream;
 use mailstore::Exported;
 use serde::Serialize;
@@ -185,7 +185,8 @@ impl Export {
     async fn aliases(&self) -> Result<(), Ended> {
         let (mut request, slug) = (first(), Some(&self.tenant.slug));
         for number in 1.. {
-            let page = self.state.directory.aliases(&self.caller, slug, None, None, &request).await?.map(AliasBody::from);
+            let page =
+                self.state.directory.aliases(&self.caller, slug, None, None, &request).await?.map(AliasBody::from);
             self.archive.page("aliases", number, &page.items).await?;
             let Some(cursor) = page.next_cursor else { break };
             request.cursor = Some(cursor);

@@ -125,6 +125,25 @@ async fn activity_and_diagnosis() {
     assert_eq!((missing.status, &missing.json()["findings"][0]["code"]), (StatusCode::OK, &json!("account_missing")));
 }
 
+/// What a session of alice's said is kept, which somebody wants.
+pub(crate) async fn written_down(world: &World, session: SessionUuid) {
+    let caller = directory::Caller::service("test", Uuid::nil());
+    let account = world.state.directory.account(&caller, &Address::parse("alice@acme.test").unwrap()).await.unwrap();
+    let entry = TranscriptEntry { milliseconds: 3, command: "PASS [redacted]".to_owned(), reply: "+OK".to_owned() };
+    let new = NewTranscript {
+        session,
+        started: SystemClock.now(),
+        address: [192, 0, 2, 1].into(),
+        tls: 2,
+        client: "TLSv1.3".to_owned(),
+        ended: "quit",
+        truncated: false,
+        entries: vec![entry],
+    };
+    let pop3 = world.frontend(SessionUuid::new(&SystemRandom)).await;
+    assert!(pop3.keep_transcript(account.tenant_id, account.id, &new, 10_000).await.unwrap());
+}
+
 #[tokio::test]
 async fn transcripts_are_switched_on_read_and_deleted() {
     let world = World::new().await;
@@ -144,22 +163,8 @@ async fn transcripts_are_switched_on_read_and_deleted() {
     assert_eq!(list, json!({"until": null, "items": [], "next_cursor": null}));
     let begun = call("POST", &path, json!({"minutes": 5})).await;
     assert_eq!(begun.status, StatusCode::OK, "{}", begun.text);
-    let caller = directory::Caller::service("test", Uuid::nil());
-    let account = world.state.directory.account(&caller, &Address::parse("alice@acme.test").unwrap()).await.unwrap();
     let session = SessionUuid::new(&SystemRandom);
-    let entry = TranscriptEntry { milliseconds: 3, command: "PASS [redacted]".to_owned(), reply: "+OK".to_owned() };
-    let new = NewTranscript {
-        session,
-        started: SystemClock.now(),
-        address: [192, 0, 2, 1].into(),
-        tls: 2,
-        client: "TLSv1.3".to_owned(),
-        ended: "quit",
-        truncated: false,
-        entries: vec![entry],
-    };
-    let pop3 = world.frontend(SessionUuid::new(&SystemRandom)).await;
-    assert!(pop3.keep_transcript(account.tenant_id, account.id, &new, 10_000).await.unwrap());
+    written_down(&world, session).await;
     let list = call("GET", &path, Value::Null).await.json();
     assert_eq!((&list["until"], &list["items"][0]["ended"]), (&begun.json()["until"], &json!("quit")));
     let one = format!("{path}/sess_{session}");

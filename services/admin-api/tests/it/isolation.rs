@@ -4,8 +4,10 @@
 use axum::body::Body;
 use axum::http::{Request, header};
 use directory::{Permission, Role};
+use mail_types::SessionUuid;
 use serde_json::{Value, json};
 
+use crate::desk::written_down;
 use crate::support::{Answer, Tenant, World};
 
 /// The things that a path can name.
@@ -136,6 +138,11 @@ async fn every_operation_by_every_role_on_own_and_foreign_things() {
         },
         job: world.import(&acme.key, "/v1/imports", "{}").await.json()["id"].as_str().unwrap().to_owned(),
     };
+    let path = "/v1/accounts/{address}/transcripts";
+    let begun = call(&world, &acme.key, "post", path, &own.fill(path)).await;
+    assert_eq!(begun.status, 200, "{}", begun.text);
+    let session = SessionUuid::parse(own.session.trim_start_matches("sess_")).unwrap();
+    written_down(&world, session).await;
     let missing = Names {
         hook: "hook_999999".to_owned(),
         delivery: "dlv_999999".to_owned(),

@@ -6,11 +6,11 @@
     reason = "helpers of tests: what is not there fails the test"
 )]
 
-mod deletion;
 mod audit;
 mod clients;
-mod desk;
 mod conventions;
+mod deletion;
+mod desk;
 mod documents;
 mod domains;
 mod dry_run;

@@ -177,7 +177,7 @@ impl Directory {
             .await?;
         let target = shown::address(&local, &name, "accounts")?.to_string();
         record(&mut tx, caller, tenant, &target, json!({"session": format!("sess_{session}")})).await?;
-        tx.commit().await?;
+        self.finish(tx, caller).await?;
         Ok(())
     }
 
@@ -197,7 +197,7 @@ impl Directory {
         .rows_affected();
         let target = account.address.to_string();
         record(&mut tx, caller, account.tenant_id.0, &target, json!({"sessions": asked})).await?;
-        tx.commit().await?;
+        self.finish(tx, caller).await?;
         Ok(asked)
     }
 }

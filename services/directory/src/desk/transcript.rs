@@ -156,7 +156,7 @@ impl Directory {
         .fetch_one(&mut *tx)
         .await?;
         account::record(&mut tx, caller, "transcript.begin", &account, None, Some(json!({"until": until}))).await?;
-        tx.commit().await?;
+        self.finish(tx, caller).await?;
         Ok(until)
     }
 
@@ -247,7 +247,7 @@ impl Directory {
         }
         let before = json!({"session": session.map(|session| format!("sess_{session}")), "transcripts": deleted});
         account::record(&mut tx, caller, "transcript.delete", &account, Some(before), None).await?;
-        tx.commit().await?;
+        self.finish(tx, caller).await?;
         Ok(())
     }
 }

@@ -368,7 +368,12 @@ async fn a_diagnosis_gathers_the_facts() {
     }
     world.alias("*@acme.test", &["alice@acme.test"]).await;
     assert_eq!(codes("nobody@acme.test").await, ["account_missing", "catch_all_takes_mail"]);
-    let claim = directory::NewDomain { name: domain("claim.test"), tenant: None, policy: directory::Policy::default(), quota: directory::Quota::default() };
+    let claim = directory::NewDomain {
+        name: domain("claim.test"),
+        tenant: None,
+        policy: directory::Policy::default(),
+        quota: directory::Quota::default(),
+    };
     let tenant = of(acme.id);
     world.admin.create_domain(&tenant, claim).await.unwrap();
     assert_eq!(codes("a@claim.test").await, ["domain_unverified", "account_missing"]);

@@ -10,7 +10,12 @@ async fn old_claims_are_forgotten_and_nothing_else() {
     let world = World::new().await;
     let acme = world.tenant("acme").await;
     let own = of(acme.id);
-    let claim = |name: &str| NewDomain { name: domain(name), tenant: None, policy: Policy::default(), quota: directory::Quota::default() };
+    let claim = |name: &str| NewDomain {
+        name: domain(name),
+        tenant: None,
+        policy: Policy::default(),
+        quota: directory::Quota::default(),
+    };
     for name in ["new.test", "old.test", "used.test"] {
         world.admin.create_domain(&own, claim(name)).await.unwrap();
     }

@@ -18,8 +18,15 @@ const BOUNDS: WorkBounds = WorkBounds { at_once: 1, claim: Duration::from_secs(6
 
 /// A caller with a real key, which a worker can look up.
 async fn admin_of(world: &World, tenant: &str) -> (Caller, i64) {
-    let new =
-        NewApiKey { name: "ci".to_owned(), tenant: Some(slug(tenant)), role: Role::TenantAdmin, expires_at: None, allowed_networks: Vec::new(), domains: Vec::new(), scopes: None };
+    let new = NewApiKey {
+        name: "ci".to_owned(),
+        tenant: Some(slug(tenant)),
+        role: Role::TenantAdmin,
+        expires_at: None,
+        allowed_networks: Vec::new(),
+        domains: Vec::new(),
+        scopes: None,
+    };
     let issued = world.admin.create_api_key(&platform(), new).await.unwrap();
     let caller = world.admin.authenticate(&issued.secret, None, Uuid::from_u128(7)).await.unwrap().unwrap();
     (caller, issued.key.id)
@@ -152,7 +159,10 @@ async fn each_line_has_its_verdict_and_a_trial_has_the_same() {
 async fn the_most_accounts_of_a_tenant_hold_for_an_import_and_its_trial() {
     let world = World::new().await;
     let tenant = world.tenant("acme").await;
-    let change = TenantChange { quota: directory::QuotaChange { accounts: Some(Some(2)), ..directory::QuotaChange::default() }, ..TenantChange::default() };
+    let change = TenantChange {
+        quota: directory::QuotaChange { accounts: Some(Some(2)), ..directory::QuotaChange::default() },
+        ..TenantChange::default()
+    };
     world.admin.change_tenant(&platform(), &tenant.slug, change, &Precondition::None).await.unwrap();
     let (caller, _) = admin_of(&world, "acme").await;
     let worker = world.under(DbRole::Worker).await;

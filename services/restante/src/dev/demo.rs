@@ -1,9 +1,7 @@
 //! The demonstration: a tenant, a domain, two accounts and a little mail of our own, made once in a fresh directory.
 
 use anyhow::Context as _;
-use directory::{
-    AdminName, Caller, Directory, Error, NewAccount, NewAdmin, NewDomain, NewTenant, Policy, Quota, Role,
-};
+use directory::{AdminName, Caller, Directory, Error, NewAccount, NewAdmin, NewDomain, NewTenant, Policy, Quota, Role};
 use mail_types::{Address, Clock, DomainName, Random, ReversePath, Secret, TenantSlug, rfc5322_date};
 use mailstore::{Delivery, DeliveryVerdict, Mailstore, Recipient, Target, received_line};
 use uuid::Uuid;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use directory::{
     Caller, DeliverySettings, DeliveryState, Directory, NewTenant, NewWebhook, PageRequest, Policy, Precondition,
-    TenantChange, Quota, WebhookChange, WebhookDelivery,
+    Quota, TenantChange, WebhookChange, WebhookDelivery,
 };
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use mail_types::{Secret, SystemClock, SystemRandom, TenantSlug};
