@@ -189,7 +189,7 @@ fn line(output: &mut BytesMut, text: std::fmt::Arguments<'_>) {
 mod tests {
     use super::*;
 
-    const ALL: [Reply; 43] = [
+    const ALL: [Reply; 44] = [
         Reply::SenderOk,
         Reply::RecipientOk,
         Reply::Reset,

@@ -2,7 +2,7 @@
 
 use directory::{
     AccountChange, AccountStatus, ActivityFilter, ActivityKind, Caller, Certificate, Directory, Error, Finding,
-    LiveReport, LiveSessionFilter, NewAppPassword, NewTranscript, PageRequest, Precondition, Reach, RefusalReason,
+    LiveReport, LiveSessionFilter, NewAppPassword, NewTranscript, PageRequest, Precondition, RefusalReason,
     RefusedAttempt, Report, Reported, Scope, Tally, TallySettings, TranscriptEntry, Whose,
 };
 use mail_types::{
