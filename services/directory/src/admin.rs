@@ -230,13 +230,7 @@ impl Directory {
             Some(password) => Some(self.keep(owner.unwrap_or(SERVICE), password, None).await?.verifier),
             None => None,
         };
-        let others: i64 = sqlx::query_scalar("SELECT count(*) FROM restante.admins WHERE tenant_id = $1")
-            .bind(owner.map(|tenant| tenant.0))
-            .fetch_one(&mut *tx)
-            .await?;
-        if others >= MAX_ADMINS {
-            return Err(Error::LimitReached("the tenant has its most administrators"));
-        }
+        check_room(&mut tx, owner).await?;
         let id: i64 = sqlx::query_scalar(
             "INSERT INTO restante.admins (tenant_id, name, display_name, role, domains, password) VALUES ($1, $2, $3, $4, $5, $6)
              RETURNING admin_id",
@@ -447,6 +441,15 @@ fn require_owner_fits(role: Role, owner: Option<TenantId>) -> Result<()> {
         None if !is_platforms(role) => Err(Error::invalid("/role", "invalid", "this role is of a tenant only")),
         _ => Ok(()),
     }
+}
+
+/// Whether a tenant may have one more. Of some made at once a few more may come in.
+async fn check_room(tx: &mut PgConnection, owner: Option<TenantId>) -> Result<()> {
+    let others: i64 = sqlx::query_scalar("SELECT count(*) FROM restante.admins WHERE tenant_id = $1")
+        .bind(owner.map(|tenant| tenant.0))
+        .fetch_one(tx)
+        .await?;
+    if others >= MAX_ADMINS { Err(Error::LimitReached("the tenant has its most administrators")) } else { Ok(()) }
 }
 
 /// A name is free to choose for the platform; a tenant's own caller chooses among what the tenant has proved to be its own.

@@ -68,13 +68,20 @@ fn base32(octets: &[u8]) -> String {
     const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
     let mut text = String::new();
     let (mut bits, mut held) = (0_u32, 0_u32);
+    let mut push = |five: u32| {
+        let digit = usize::try_from(five & 31).unwrap_or_default();
+        text.extend(ALPHABET.get(digit).copied().map(char::from));
+    };
     for octet in octets {
         (held, bits) = (held << 8 | u32::from(*octet), bits + 8);
         while bits >= 5 {
             bits -= 5;
-            let digit = usize::try_from(held >> bits & 31).unwrap_or_default();
-            text.extend(ALPHABET.get(digit).copied().map(char::from));
+            push(held >> bits);
         }
+    }
+    // What is left, filled up with zeros.
+    if bits > 0 {
+        push(held << (5 - bits));
     }
     text
 }

@@ -11,7 +11,9 @@ use super::client::{Claims, Client, OidcClient, form_of};
 use super::state::{PATIENCE_SECONDS, State, hash};
 use super::{OidcRules, RequiredClaim, RoleClaim};
 use crate::admin::sign_in::{SignInFrom, SignInOutcome};
-use crate::admin::{Admin, AdminName, AdminRow, AdminStatus, COLUMNS, SignInMethod, audited, check_name, find, record};
+use crate::admin::{
+    Admin, AdminName, AdminRow, AdminStatus, COLUMNS, SignInMethod, audited, check_name, check_room, find, record,
+};
 use crate::error::inconsistent;
 use crate::network::Network;
 use crate::seal::{self, Purpose};
@@ -304,9 +306,13 @@ async fn make(
     role: Option<Role>,
 ) -> Result<Option<Admin>> {
     let Some(role) = role.filter(|_| rules.allowed_domains.contains(&name.domain)) else { return Ok(None) };
-    match check_name(tx, caller, name).await {
+    let may = match check_name(tx, caller, name).await {
+        Ok(()) => check_room(tx, caller.tenant()).await,
+        refused => refused,
+    };
+    match may {
         Ok(()) => {}
-        Err(Error::Invalid(_)) => return Ok(None),
+        Err(Error::Invalid(_) | Error::LimitReached(_)) => return Ok(None),
         Err(error) => return Err(error),
     }
     let display: String = claims
