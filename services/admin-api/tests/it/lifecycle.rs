@@ -16,7 +16,7 @@ fn without_time(mut body: Value, name: &str) -> Value {
 /// A tenant's policy that decides nothing but this.
 fn tenant_policy(decided: Value) -> Value {
     let mut policy = json!({
-        "over_quota": null, "retention_days": null, "kept_quota_percent": null, "view": null, "dele": null, "exclusive": null,
+        "over_quota": null, "retention_days": null, "kept_quota_percent": null, "audit_days": null, "view": null, "dele": null, "exclusive": null,
         "login_delay_seconds": null, "expire_days": null, "scram_passwords": null, "legacy_mechanisms": null, "utf8": null,
         "sessions": {"per_account": null, "per_tenant": null, "per_address": null}, "oauth": null, "client_ca": null,
     });
