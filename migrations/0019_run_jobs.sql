@@ -87,6 +87,10 @@ BEGIN
       FROM api_keys k LEFT JOIN tenants t ON t.tenant_id = k.tenant_id
      WHERE k.key_id = split_part(p_actor, ':', 2)::bigint AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())
        AND t.status IS DISTINCT FROM 3;
+  ELSIF p_actor ~ '^admin:[0-9]{1,18}$' THEN        -- a person (0015), signed in or not: their job goes on overnight
+    RETURN QUERY SELECT a.tenant_id, a.role, NULL::text[], a.domains
+      FROM admins a LEFT JOIN tenants t ON t.tenant_id = a.tenant_id
+     WHERE a.admin_id = split_part(p_actor, ':', 2)::bigint AND a.status = 1 AND t.status IS DISTINCT FROM 3;
   END IF;
 END $$;
 

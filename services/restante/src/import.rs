@@ -79,7 +79,7 @@ async fn work(
                 return Ok(None);
             }
             let password = password(job.password_file.as_deref().or(arguments.password_file.as_deref()))?;
-            Ok(Some(Access { password, tls: tls.clone(), clear: arguments.clear, way: Way::Direct }))
+            Ok(Some(Access { password, tls: tls.clone(), begin_tls: true, clear: arguments.clear, way: Way::Direct }))
         };
         let mut outcome = Outcome::default();
         let ended = match access() {

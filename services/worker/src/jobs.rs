@@ -1,6 +1,7 @@
 //! The jobs of tenants: lines are claimed, done, and taken away, some at a time ([`directory::ClaimedChunk`]). A worker that dies loses
 //! nothing: its claim ends by itself, and another does the same lines.
 
+use std::pin::Pin;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -169,8 +170,9 @@ impl Hands<'_> {
         let working = WORKING.with_label_values(&[kind]);
         working.inc();
         let worked = match chunk.kind {
-            JobKind::AccountsImport => self.alive(chunk, directory.import_chunk(chunk)).await,
-            JobKind::MaildropMigration => self.alive(chunk, self.migrations.migrate(directory, chunk)).await,
+            // On the heap: together with the rest of a worker's work they would not fit on a thread's stack.
+            JobKind::AccountsImport => self.alive(chunk, Box::pin(directory.import_chunk(chunk))).await,
+            JobKind::MaildropMigration => self.alive(chunk, Box::pin(self.migrations.migrate(directory, chunk))).await,
         };
         working.dec();
         let result = match &worked {
@@ -205,10 +207,9 @@ impl Hands<'_> {
     async fn alive(
         &self,
         chunk: &ClaimedChunk,
-        work: impl Future<Output = Result<bool, Error>>,
+        mut work: Pin<Box<impl Future<Output = Result<bool, Error>>>>,
     ) -> Result<bool, Error> {
         let Self { config, directory, .. } = self;
-        tokio::pin!(work);
         loop {
             let next = Instant::now() + config.claim() / 3;
             tokio::select! {

@@ -89,7 +89,7 @@ impl Default for Config {
 pub async fn run(config: Config, hands: Hands, shutdown: Shutdown) {
     let verify = config.verify_segments_per_minute.div_ceil(60 / VERIFY_SECONDS);
     let worker = Worker { hands, verify, shutdown: shutdown.clone() };
-    let jobs = jobs::run(&config.jobs, &worker.hands.directory, &worker.hands.migrations, &shutdown);
+    let jobs = Box::pin(jobs::run(&config.jobs, &worker.hands.directory, &worker.hands.migrations, &shutdown));
     let sweeping = worker.every(Work::Sweep, config.sweep_interval_seconds);
     let summing = worker.every(Work::Usage, config.usage_interval_seconds);
     let expiring = worker.every(Work::Expire, config.expire_interval_seconds);

@@ -62,7 +62,7 @@ impl Migrations {
         for (number, text) in chunk.numbered() {
             let outcome = match directory::read_migration_line(text) {
                 Err(errors) => LineOutcome::Refused(errors),
-                Ok(line) => match self.line(directory, chunk, number, line, &payload.source).await {
+                Ok(line) => match Box::pin(self.line(directory, chunk, number, line, &payload.source)).await {
                     Ok(outcome) | Err(Stopped::Refused(outcome)) => outcome,
                     Err(Stopped::Trouble(error)) => return Err(error),
                 },
@@ -95,7 +95,7 @@ impl Migrations {
             if opened > 0 {
                 sleep(NOTED).await;
             }
-            match self.attempt(&line, source, chunk.dry_run, &mut importer, &mut noting).await? {
+            match Box::pin(self.attempt(&line, source, chunk.dry_run, &mut importer, &mut noting)).await? {
                 Ok(()) => {
                     broke = None;
                     break;
@@ -132,6 +132,7 @@ impl Migrations {
         let access = Access {
             password: line.password.clone(),
             tls: self.tls.clone(),
+            begin_tls: source.tls != "none",
             clear: source.tls == "none",
             way: Way::Egress(self.egress.clone()),
         };
@@ -141,7 +142,7 @@ impl Migrations {
             port: source.port,
             tls: source.tls == "implicit",
         };
-        let opening = Remote::open(&server, &access, source).await;
+        let opening = Box::pin(Remote::open(&server, &access, source)).await;
         let (mut remote, mut wanted) = opening.map_err(|error| {
             Stopped::Refused(LineOutcome::refused("/login", "source_refused", format!("{error:#}")))
         })?;
@@ -159,7 +160,7 @@ impl Migrations {
         let mut broke = Ok(());
         for at in 0..wanted.len() {
             let mut incoming = importer.incoming();
-            let read = match remote.read(&wanted, at, &mut incoming).await {
+            let read = match Box::pin(remote.read(&wanted, at, &mut incoming)).await {
                 Ok(read) => read,
                 Err(error) => {
                     broke = Err(error);

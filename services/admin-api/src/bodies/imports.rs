@@ -210,7 +210,7 @@ pub enum SourceTlsWord {
     Implicit,
     /// STLS or STARTTLS, without which no password is sent.
     Starttls,
-    /// None, if the server has none: passwords and mail travel in clear.
+    /// None: passwords and mail travel in clear.
     None,
 }
 

@@ -91,9 +91,9 @@ async fn lists_are_the_newest_first_and_narrowed() {
             .collect::<Vec<_>>()
     };
     assert_eq!(ids(&acme.key, "/v1/imports").await, [waits.clone(), tried.clone()]);
-    assert_eq!(ids(&globex.key, "/v1/imports").await, [theirs.clone()]);
+    assert_eq!(ids(&globex.key, "/v1/imports").await, std::slice::from_ref(&theirs));
     assert_eq!(ids(&world.platform, "/v1/imports").await, [theirs, waits.clone(), tried.clone()]);
-    assert_eq!(ids(&world.platform, "/v1/imports?tenant=acme&state=done").await, [tried.clone()]);
+    assert_eq!(ids(&world.platform, "/v1/imports?tenant=acme&state=done").await, std::slice::from_ref(&tried));
     assert_eq!(ids(&acme.key, "/v1/imports?kind=maildrop-migration").await, [json!(null); 0]);
     let page = get(&world, &acme.key, "/v1/imports?limit=1").await;
     let next = format!("/v1/imports?cursor={}", page["next_cursor"].as_str().unwrap());
@@ -121,7 +121,7 @@ async fn what_is_too_much_is_refused_and_leaves_nothing() {
     let long = format!("\n{{\"address\":\"{}@acme.test\"}}\n", "x".repeat(100));
     for (body, expected) in [
         (line.repeat(6), (413, "the body has more than 5 lines")),
-        (format!("{line}{}", " ".repeat(400)), (413, "line 2 has more than 100 octets")),
+        (format!("{line}{}", " ".repeat(120)), (413, "line 2 has more than 100 octets")),
         (" \n".repeat(300), (413, "the body has more than 400 octets")),
         (long, (413, "line 2 has more than 100 octets")),
     ] {
@@ -133,7 +133,7 @@ async fn what_is_too_much_is_refused_and_leaves_nothing() {
     let broken = stream::iter([Ok(Bytes::from(line)), Err(std::io::Error::other("gone"))]);
     assert_eq!(world.import(&acme.key, "/v1/imports", Body::from_stream(broken)).await.status.as_u16(), 400);
     let json = world.call(&acme.key, "POST", "/v1/imports", json!({"address": "x@acme.test"})).await;
-    assert_eq!(json.status.as_u16(), 415);
+    assert_eq!(json.status.as_u16(), 422, "as JSON it would be a migration");
     // What was begun is forgotten in the background.
     while !get(&world, &acme.key, "/v1/imports").await["items"].as_array().unwrap().is_empty() || world.jobs().await > 0
     {

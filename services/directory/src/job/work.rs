@@ -253,8 +253,12 @@ impl Directory {
         .bind(chunk.claim)
         .execute(&mut *tx)
         .await?;
-        let ours = running.rows_affected() == 1 && taken.rows_affected() == 1;
-        Ok(ours.then_some(tx))
+        if running.rows_affected() == 1 && taken.rows_affected() == 1 {
+            return Ok(Some(tx));
+        }
+        // Now, not when the connection is used next: the job's lock hides it from who claims.
+        tx.rollback().await?;
+        Ok(None)
     }
 
     /// Takes away what nobody needs any more: jobs that ended so long ago, and those whose body never came whole. Answers how many.

@@ -59,7 +59,7 @@ impl Imap {
         }
         let mut capabilities = imap.capabilities().await?;
         let offers = |capabilities: &[String], name: &str| capabilities.iter().any(|c| c.eq_ignore_ascii_case(name));
-        if !server.tls && offers(&capabilities, "STARTTLS") {
+        if !server.tls && access.begin_tls && offers(&capabilities, "STARTTLS") {
             imap.command("STARTTLS").await?;
             imap.connection = imap.connection.secure(server, &access.tls).await?;
             capabilities = imap.capabilities().await?;

@@ -37,7 +37,7 @@ impl Pop3 {
         status(&mut connection).await?.context("the greeting")?;
         let mut capabilities = capabilities(&mut connection).await?;
         let offers = |capabilities: &[String], name: &str| capabilities.iter().any(|c| c.eq_ignore_ascii_case(name));
-        if !server.tls && offers(&capabilities, "STLS") {
+        if !server.tls && access.begin_tls && offers(&capabilities, "STLS") {
             command(&mut connection, "STLS").await?.context("STLS")?;
             connection = connection.secure(server, &access.tls).await?;
             // RFC 2595 section 4: what was said before TLS does not count.

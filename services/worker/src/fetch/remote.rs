@@ -89,6 +89,8 @@ pub struct Access {
     pub password: Secret,
     /// By what the server proves itself.
     pub tls: ClientTls,
+    /// TLS is begun where the server offers it and it is not there from the first octet.
+    pub begin_tls: bool,
     /// The password may travel in the clear.
     pub clear: bool,
     /// How the server is reached.
