@@ -222,19 +222,25 @@ impl Directory {
         let Some(range) = AddressRange::of(&mut tx, caller, of, domain, cursor).await? else {
             return Ok(Page::empty());
         };
+        // The page first, then what belongs to it: otherwise a page near the end of a long list is joined with all accounts.
         let rows = sqlx::query_as::<_, AccountRow>(
             "SELECT r.tenant_id, r.domain_id, a.account_id, r.local_key, t.slug, a.local_part, d.name AS domain, a.status, a.max_octets,
                     a.max_messages, a.policy, a.row_version, a.created_at,
                     EXISTS (SELECT FROM restante.credentials c
                              WHERE c.tenant_id = a.tenant_id AND c.account_id = a.account_id AND c.kind = 1 AND c.revoked_at IS NULL)
                     AS has_password
-               FROM restante.addresses r
+               FROM (SELECT k.tenant_id, k.domain_id, k.local_key, k.account_id
+                       FROM restante.addresses k
+                      WHERE (k.tenant_id, k.domain_id, k.local_key) > ($1, $2, $3)
+                        AND (k.tenant_id, k.domain_id) <= ($5, $6) AND k.account_id IS NOT NULL
+                        AND ($7::text[] IS NULL
+                             OR (SELECT d.name FROM restante.domains d
+                                  WHERE d.tenant_id = k.tenant_id AND d.domain_id = k.domain_id) = ANY ($7))
+                      ORDER BY k.tenant_id, k.domain_id, k.local_key LIMIT $4) r
                JOIN restante.accounts a ON a.tenant_id = r.tenant_id AND a.account_id = r.account_id
                JOIN restante.domains d ON d.tenant_id = r.tenant_id AND d.domain_id = r.domain_id
                JOIN restante.tenants t ON t.tenant_id = r.tenant_id
-              WHERE (r.tenant_id, r.domain_id, r.local_key) > ($1, $2, $3)
-                AND (r.tenant_id, r.domain_id) <= ($5, $6) AND ($7::text[] IS NULL OR d.name = ANY ($7))
-              ORDER BY r.tenant_id, r.domain_id, r.local_key LIMIT $4",
+              ORDER BY r.tenant_id, r.domain_id, r.local_key",
         )
         .bind(range.after.0)
         .bind(range.after.1)
