@@ -222,6 +222,9 @@ impl Directory {
         let Some(range) = AddressRange::of(&mut tx, caller, of, domain, cursor).await? else {
             return Ok(Page::empty());
         };
+        // Row-level security adds `tenant_id = …`, behind which the index does not see the comparison of all three columns as where to
+        // begin: inside one tenant it is told again without it.
+        let inside = range.inside();
         // The page first, then what belongs to it: otherwise a page near the end of a long list is joined with all accounts.
         let rows = sqlx::query_as::<_, AccountRow>(
             "SELECT r.tenant_id, r.domain_id, a.account_id, r.local_key, t.slug, a.local_part, d.name AS domain, a.status, a.max_octets,
@@ -232,7 +235,8 @@ impl Directory {
                FROM (SELECT k.tenant_id, k.domain_id, k.local_key, k.account_id
                        FROM restante.addresses k
                       WHERE (k.tenant_id, k.domain_id, k.local_key) > ($1, $2, $3)
-                        AND (k.tenant_id, k.domain_id) <= ($5, $6) AND k.account_id IS NOT NULL
+                        AND (k.tenant_id, k.domain_id) <= ($5, $6) AND (k.domain_id, k.local_key) > ($8, $9)
+                        AND k.account_id IS NOT NULL
                         AND ($7::text[] IS NULL
                              OR (SELECT d.name FROM restante.domains d
                                   WHERE d.tenant_id = k.tenant_id AND d.domain_id = k.domain_id) = ANY ($7))
@@ -244,11 +248,13 @@ impl Directory {
         )
         .bind(range.after.0)
         .bind(range.after.1)
-        .bind(range.after.2)
+        .bind(&range.after.2)
         .bind(page.fetch())
         .bind(range.last.0)
         .bind(range.last.1)
         .bind(caller.domain_names())
+        .bind(inside.0)
+        .bind(inside.1)
         .fetch_all(&mut *tx)
         .await?;
         page.page(rows, |row| (row.tenant_id, row.domain_id, row.local_key.clone())).try_map(AccountRow::account)

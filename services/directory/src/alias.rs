@@ -169,16 +169,19 @@ impl Directory {
                    JOIN restante.domains e ON e.tenant_id = a.tenant_id AND e.domain_id = a.domain_id
                   WHERE g.tenant_id = r.tenant_id AND g.domain_id = r.domain_id AND g.local_key = r.local_key) x ON true
               WHERE r.account_id IS NULL AND (r.tenant_id, r.domain_id, r.local_key) > ($1, $2, $3)
-                AND (r.tenant_id, r.domain_id) <= ($5, $6) AND ($7::text[] IS NULL OR d.name = ANY ($7))
+                AND (r.tenant_id, r.domain_id) <= ($5, $6) AND (r.domain_id, r.local_key) > ($8, $9)
+                AND ($7::text[] IS NULL OR d.name = ANY ($7))
               ORDER BY r.tenant_id, r.domain_id, r.local_key LIMIT $4",
         )
         .bind(range.after.0)
         .bind(range.after.1)
-        .bind(range.after.2)
+        .bind(&range.after.2)
         .bind(page.fetch())
         .bind(range.last.0)
         .bind(range.last.1)
         .bind(caller.domain_names())
+        .bind(range.inside().0)
+        .bind(range.inside().1)
         .fetch_all(&mut *tx)
         .await?;
         page.page(rows, |row| (row.tenant_id, row.domain_id, row.local_key.clone())).try_map(AliasRow::alias)

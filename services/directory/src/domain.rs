@@ -348,6 +348,11 @@ impl AddressRange {
         // A cursor of another list must not widen this one.
         Ok(Some(Self { after: cursor.map_or(start.clone(), |cursor| cursor.max(start)), last }))
     }
+
+    /// Where the range begins inside its tenant, if it lies in one; else before everything.
+    pub(crate) fn inside(&self) -> (i64, &str) {
+        if self.after.0 == self.last.0 { (self.after.1, &self.after.2) } else { (-1, "") }
+    }
 }
 
 /// The key of the domain that an address lies in, with the transaction entered into its tenant.
