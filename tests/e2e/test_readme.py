@@ -44,7 +44,7 @@ def test_the_guide_to_the_api(demo: Embedded) -> None:
     # What only shows a refusal shows this one.
     assert re.findall(r"/problems/[a-z-]+", said) == ["/problems/invalid"], said
     assert demo.api.account("alice@globex.test")["quota"]["octets"] == 1_000_000_000
-    assert len(demo.api.items("/v1/accounts/alice@globex.test/app-passwords")) == 1
+    assert len(demo.api.get("/v1/accounts/alice@globex.test/app-passwords")["items"]) == 1
 
 
 def run(demo: Embedded, script: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import datetime
 from typing import Any
 
@@ -21,6 +22,8 @@ def message(_: Any, value: Any) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")
 
 
+ENTITY_TAGS = re.compile(r'^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$')
+
 # The key that the run itself asks with: with that one revoked, all else would be refused, and nothing be tested.
 OWN_KEY = os.environ["RESTANTE_OWN_KEY"]
 
@@ -34,10 +37,23 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
 @schemathesis.hook
 def filter_failure(context: Any, failure: Failure, case: Any, response: Any) -> bool:
     """False: the failure is none."""
-    if type(failure).__name__ != "RejectedPositiveData" or response.status_code != 422:
+    # Any octets are a message: JSON in its place is one, too.
+    if type(failure).__name__ == "AcceptedNegativeData" and case.media_type == "message/rfc822":
+        return isinstance(case.body, str)
+    if type(failure).__name__ != "RejectedPositiveData":
+        return True
+    # The generator takes the quotes off an entity tag now and then: what was sent is not what the schema has.
+    tag = response.request.headers.get("If-Match")
+    if response.status_code == 400 and tag is not None and not ENTITY_TAGS.match(_text(tag)):
+        return False
+    if response.status_code != 422:
         return True
     errors = response.json().get("errors", [])
     return not errors or not all(_no_schema_says(error, case.body) for error in errors)
+
+
+def _text(value: Any) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
 def _no_schema_says(error: dict[str, str], body: Any) -> bool:

@@ -271,18 +271,33 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
             if value == "*" {
                 return Ok(Self(Precondition::None));
             }
-            // Our tags have no comma in them.
-            for tag in value.split(',').map(str::trim) {
-                let weak = tag.strip_prefix("W/");
-                let opaque = weak.unwrap_or(tag).strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
-                let opaque = opaque.filter(|tag| !tag.contains('"')).ok_or_else(malformed)?;
-                // A tag that is weak or none of ours matches nothing.
-                versions.extend(opaque.parse::<i64>().ok().filter(|_| weak.is_none()));
-            }
+            let tags = entity_tags(value).ok_or_else(malformed)?;
+            // A tag that is weak or none of ours matches nothing.
+            versions.extend(tags.into_iter().filter_map(|(weak, tag)| tag.parse::<i64>().ok().filter(|_| !weak)));
         }
         let any = parts.headers.contains_key(header::IF_MATCH);
         Ok(Self(if any { Precondition::OneOf(versions) } else { Precondition::None }))
     }
+}
+
+/// A list of entity tags (RFC 9110 sections 5.6.1 and 8.8.3), each with whether it is weak; `None`: it is none.
+fn entity_tags(text: &str) -> Option<Vec<(bool, &str)>> {
+    let mut tags = Vec::new();
+    let mut rest = text.trim_matches([' ', '\t', ',']);
+    while !rest.is_empty() {
+        let weak = rest.strip_prefix("W/");
+        let (tag, after) = weak.unwrap_or(rest).strip_prefix('"')?.split_once('"')?;
+        if !tag.bytes().all(|octet| octet.is_ascii_graphic()) {
+            return None;
+        }
+        tags.push((weak.is_some(), tag));
+        let after = after.trim_start_matches([' ', '\t']);
+        if !after.is_empty() && !after.starts_with(',') {
+            return None;
+        }
+        rest = after.trim_start_matches([' ', '\t', ',']);
+    }
+    if tags.is_empty() { None } else { Some(tags) }
 }
 
 /// A natural key in a path: one that cannot be is not found, like one that is not there.
@@ -327,4 +342,18 @@ pub(crate) fn opaque(text: &str, prefix: &str) -> Result<i64, Problem> {
     number
         .and_then(|number| number.parse::<i64>().ok().filter(|id| id.to_string() == number))
         .ok_or_else(|| Problem::new(Kind::NotFound))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entity_tags_are_quoted_and_may_have_commas() {
+        assert_eq!(entity_tags(r#""3""#), Some(vec![(false, "3")]));
+        assert_eq!(entity_tags(r#"W/"a,b" ,"3",, """#), Some(vec![(true, "a,b"), (false, "3"), (false, "")]));
+        for malformed in ["", ",", "3", "\"3", "3\"", r#""3" "4""#, r#"w/"3""#, r#""3"x"#, "\"a b\""] {
+            assert_eq!(entity_tags(malformed), None, "{malformed}");
+        }
+    }
 }

@@ -266,31 +266,43 @@ impl Directory {
             return by_prefix(&mut tx, caller, filter, page).await;
         }
         let cursor: Option<(i32, i64, String)> = page.after()?;
-        let (tenant, domain) = (filter.tenant.as_ref(), filter.domain.as_ref());
-        let Some(range) = AddressRange::of(&mut tx, caller, tenant, domain, cursor).await? else {
+        let domain = filter.domain.as_ref().map(|domain| (domain, filter.prefix.as_deref()));
+        let Some(range) = AddressRange::of(&mut tx, caller, filter.tenant.as_ref(), domain, cursor).await? else {
             return Ok(Page::empty());
         };
-        let prefix = PrefixRange::new(filter.prefix.as_deref());
+        let (begin, end) = range.inside();
+        // The page first, then what belongs to it: otherwise a page near the end of a long list is joined with all accounts.
         let rows = sqlx::query_as::<_, AccountRow>(select_accounts!(
             "r.local_key",
-            "restante.addresses r
+            "(SELECT k.tenant_id, k.domain_id, k.local_key, k.account_id
+                       FROM restante.addresses k
+                      WHERE (k.tenant_id, k.domain_id, k.local_key) > ($1, $2, $3)
+                        AND (k.tenant_id, k.domain_id, k.local_key) < ($5, $6, $7)
+                        AND (k.domain_id, k.local_key) > ($8, $9) AND (k.domain_id, k.local_key) < ($10, $11)
+                        AND k.account_id IS NOT NULL
+                        AND (SELECT d.deleted_at IS NULL AND ($12::text[] IS NULL OR d.name = ANY ($12)) FROM restante.domains d
+                              WHERE d.tenant_id = k.tenant_id AND d.domain_id = k.domain_id)
+                        AND ($13::smallint IS NULL
+                             OR (SELECT a.status FROM restante.accounts a
+                                  WHERE a.tenant_id = k.tenant_id AND a.account_id = k.account_id) = $13)
+                      ORDER BY k.tenant_id, k.domain_id, k.local_key LIMIT $4) r
                JOIN restante.accounts a ON a.tenant_id = r.tenant_id AND a.account_id = r.account_id
-               JOIN restante.domains d ON d.tenant_id = r.tenant_id AND d.domain_id = r.domain_id AND d.deleted_at IS NULL
+               JOIN restante.domains d ON d.tenant_id = r.tenant_id AND d.domain_id = r.domain_id
                JOIN restante.tenants t ON t.tenant_id = r.tenant_id
-              WHERE (r.tenant_id, r.domain_id, r.local_key) > ($1, $2, greatest($3, $8))
-                AND (r.tenant_id, r.domain_id) <= ($5, $6) AND r.local_key < $9
-                AND ($7::text[] IS NULL OR d.name = ANY ($7)) AND ($10::smallint IS NULL OR a.status = $10)
-              ORDER BY r.tenant_id, r.domain_id, r.local_key LIMIT $4"
+              ORDER BY r.tenant_id, r.domain_id, r.local_key"
         ))
         .bind(range.after.0)
         .bind(range.after.1)
-        .bind(range.after.2)
+        .bind(&range.after.2)
         .bind(page.fetch())
-        .bind(range.last.0)
-        .bind(range.last.1)
+        .bind(range.end.0)
+        .bind(range.end.1)
+        .bind(&range.end.2)
+        .bind(begin.0)
+        .bind(begin.1)
+        .bind(end.0)
+        .bind(end.1)
         .bind(caller.domain_names())
-        .bind(prefix.first)
-        .bind(prefix.end)
         .bind(filter.status.map(AccountStatus::code))
         .fetch_all(&mut *tx)
         .await?;

@@ -7,7 +7,6 @@ use sqlx::PgConnection;
 
 use crate::audit::{self, Event};
 use crate::domain::AddressRange;
-use crate::page::PrefixRange;
 use crate::{Caller, Directory, Error, FieldError, Page, PageRequest, Precondition, Result, account, domain, shown};
 
 /// The most accounts of one alias.
@@ -161,12 +160,14 @@ impl Directory {
         if prefix.is_some() && domain.is_none() {
             return Err(Error::invalid("/prefix", "invalid", "goes with domain; /v1/search looks everywhere"));
         }
-        let prefix = PrefixRange::new(prefix);
+
         let cursor: Option<(i32, i64, String)> = page.after()?;
         let mut tx = self.begin(caller).await?;
+        let domain = domain.map(|domain| (domain, prefix));
         let Some(range) = AddressRange::of(&mut tx, caller, of, domain, cursor).await? else {
             return Ok(Page::empty());
         };
+        let (begin, end) = range.inside();
         let rows = sqlx::query_as::<_, AliasRow>(
             "SELECT r.tenant_id, r.domain_id, r.local_key, t.slug, d.name AS domain, r.row_version,
                     coalesce(x.locals, '{}') AS target_locals, coalesce(x.domains, '{}') AS target_domains
@@ -180,18 +181,23 @@ impl Directory {
                    JOIN restante.domains e ON e.tenant_id = a.tenant_id AND e.domain_id = a.domain_id
                   WHERE g.tenant_id = r.tenant_id AND g.domain_id = r.domain_id AND g.local_key = r.local_key) x ON true
               WHERE r.account_id IS NULL AND (r.tenant_id, r.domain_id, r.local_key) > ($1, $2, $3)
-                AND r.local_key >= $8 AND r.local_key < $9 AND (r.tenant_id, r.domain_id) <= ($5, $6) AND ($7::text[] IS NULL OR d.name = ANY ($7))
+                AND (r.tenant_id, r.domain_id, r.local_key) < ($5, $6, $7)
+                AND (r.domain_id, r.local_key) > ($8, $9) AND (r.domain_id, r.local_key) < ($10, $11)
+                AND ($12::text[] IS NULL OR d.name = ANY ($12))
               ORDER BY r.tenant_id, r.domain_id, r.local_key LIMIT $4",
         )
         .bind(range.after.0)
         .bind(range.after.1)
-        .bind(range.after.2)
+        .bind(&range.after.2)
         .bind(page.fetch())
-        .bind(range.last.0)
-        .bind(range.last.1)
+        .bind(range.end.0)
+        .bind(range.end.1)
+        .bind(&range.end.2)
+        .bind(begin.0)
+        .bind(begin.1)
+        .bind(end.0)
+        .bind(end.1)
         .bind(caller.domain_names())
-        .bind(prefix.first)
-        .bind(prefix.end)
         .fetch_all(&mut *tx)
         .await?;
         page.page(rows, |row| (row.tenant_id, row.domain_id, row.local_key.clone())).try_map(AliasRow::alias)

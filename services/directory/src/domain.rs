@@ -596,33 +596,48 @@ async fn tenants_of(tx: &mut PgConnection, caller: &Caller, of: Option<&TenantSl
 pub(crate) struct AddressRange {
     /// The page begins after this tenant, domain and local key.
     pub(crate) after: (i32, i64, String),
-    /// The last tenant and domain.
-    pub(crate) last: (i32, i64),
+    /// And ends before this.
+    pub(crate) end: (i32, i64, String),
 }
 
 impl AddressRange {
-    /// The range of a tenant or a domain, or all that the caller sees; `None`: there is none, and the list is empty.
+    /// The range of a tenant or a domain, or of what in a domain begins with a prefix, or all that the caller sees; `None`: there is
+    /// none, and the list is empty.
     pub(crate) async fn of(
         tx: &mut PgConnection,
         caller: &Caller,
         tenant: Option<&TenantSlug>,
-        domain: Option<&DomainName>,
+        domain: Option<(&DomainName, Option<&str>)>,
         cursor: Option<(i32, i64, String)>,
     ) -> Result<Option<Self>> {
         let Some((first, last)) = tenants_of(tx, caller, tenant).await? else { return Ok(None) };
-        let (start, last) = match domain {
-            None => ((first, 0, String::new()), (last, i64::MAX)),
-            Some(name) => match find(tx, caller, name, tenant).await {
-                // After the last key of the domain before: a catch-all's empty key is part of the list.
-                Ok(found) => {
-                    ((found.tenant_id.0, found.id.0 - 1, char::MAX.to_string()), (found.tenant_id.0, found.id.0))
+        let (start, end) = match domain {
+            None => ((first, 0, String::new()), (last, i64::MAX, String::new())),
+            Some((name, prefix)) => match find(tx, caller, name, tenant).await {
+                Ok(Domain { tenant_id: TenantId(tenant), id: DomainId(domain), .. }) => {
+                    let prefix = PrefixRange::new(prefix);
+                    ((tenant, domain, prefix.before()), (tenant, domain, prefix.end))
                 }
                 Err(Error::NotFound) => return Ok(None),
                 Err(error) => return Err(error),
             },
         };
+        // After the last key of the domain before: a catch-all's empty key is part of the list.
+        let start = if start.2.is_empty() { (start.0, start.1 - 1, char::MAX.to_string()) } else { start };
         // A cursor of another list must not widen this one.
-        Ok(Some(Self { after: cursor.map_or(start.clone(), |cursor| cursor.max(start)), last }))
+        Ok(Some(Self { after: cursor.map_or(start.clone(), |cursor| cursor.max(start)), end }))
+    }
+
+    /// Where the range begins and ends inside its tenant, if it lies in one; else before and after everything.
+    ///
+    /// Row-level security adds `tenant_id = …`, behind which the index does not see a comparison of all three columns as where to begin:
+    /// queries say it again without the tenant.
+    pub(crate) fn inside(&self) -> ((i64, &str), (i64, &str)) {
+        if self.after.0 == self.end.0 {
+            ((self.after.1, &self.after.2), (self.end.1, &self.end.2))
+        } else {
+            ((-1, ""), (i64::MAX, ""))
+        }
     }
 }
 

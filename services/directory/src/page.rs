@@ -75,6 +75,20 @@ impl PrefixRange {
         let end = format!("{first}{}", char::MAX);
         Self { first, end }
     }
+
+    /// A key before the first one, with none between; empty: there is none before it.
+    pub(crate) fn before(&self) -> String {
+        let mut key = self.first.clone();
+        match key.pop() {
+            None | Some('\0') => {}
+            // Over the gap of surrogates there is nothing either.
+            Some(last) => {
+                key.push(char::from_u32(u32::from(last) - 1).unwrap_or('\u{d7ff}'));
+                key.push(char::MAX);
+            }
+        }
+        key
+    }
 }
 
 /// One page.
@@ -116,6 +130,15 @@ mod tests {
         let next = PageRequest { limit: 2, cursor: page.next_cursor, ..PageRequest::default() };
         assert_eq!(next.after::<i32>().unwrap(), Some(2));
         assert_eq!(next.page(vec![3], |&n| n).next_cursor, None);
+    }
+
+    #[test]
+    fn a_prefix_is_a_range() {
+        let range = PrefixRange::new(Some("al"));
+        for (key, inside) in [("ak", false), ("akz", false), ("al", true), ("alice", true), ("am", false)] {
+            assert_eq!(key > range.before().as_str() && key < range.end.as_str(), inside, "{key}");
+        }
+        assert_eq!(PrefixRange::new(None).before(), "");
     }
 
     #[test]

@@ -27,7 +27,7 @@ fn parameter(name: &str) -> Option<(&'static str, Value)> {
         "If-Match" => (
             "Only if it still is of this version: its `ETag`. Another one is refused (412); without the header the change is made to \
              whatever there is",
-            json!({"pattern": r#"^(\*|(W/)?"[^"]*"( *, *(W/)?"[^"]*")*)$"#}),
+            json!({"pattern": r#"^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$"#}),
         ),
         "Idempotency-Key" => (
             "Makes the request safe to repeat: the same request with the same key is answered as the first was, for 24 hours",
