@@ -16,6 +16,8 @@ ALTER TABLE usage_now ADD COLUMN delivered bigint NOT NULL DEFAULT 0, ADD COLUMN
 -- Addresses by the beginning of their local part, in one tenant and anywhere.
 CREATE INDEX addresses_by_key ON addresses (tenant_id, local_key, domain_id);
 CREATE INDEX addresses_anywhere ON addresses (local_key, tenant_id, domain_id);
+-- Few aliases among many accounts are listed without looking at these.
+CREATE INDEX addresses_aliases ON addresses (tenant_id, domain_id, local_key) WHERE account_id IS NULL;
 CREATE INDEX accounts_deleted ON accounts (tenant_id, account_id) WHERE status = 3;
 CREATE INDEX domains_deleted ON domains (tenant_id, domain_id) WHERE deleted_at IS NOT NULL;
 

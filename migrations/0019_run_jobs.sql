@@ -83,7 +83,7 @@ CREATE FUNCTION worker_job_creator_1(p_actor text) RETURNS TABLE (tenant_id inte
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = restante, pg_catalog AS $$
 BEGIN
   IF p_actor ~ '^api-key:[0-9]{1,18}$' THEN
-    RETURN QUERY SELECT k.tenant_id, k.role, k.scopes, NULL::text[]
+    RETURN QUERY SELECT k.tenant_id, k.role, k.scopes, k.domains
       FROM api_keys k LEFT JOIN tenants t ON t.tenant_id = k.tenant_id
      WHERE k.key_id = split_part(p_actor, ':', 2)::bigint AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())
        AND t.status IS DISTINCT FROM 3;

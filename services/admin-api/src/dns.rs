@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use directory::Domain;
+use directory::{DnsFacts, Domain};
 use futures_util::future::join_all;
 use mail_types::DomainName;
 use net::egress::{Egress, Record, RecordKind, Unanswered};
@@ -90,6 +90,26 @@ enum Expected<'a> {
     Mx(&'a [DomainName]),
     Srv { host: &'a DomainName, port: u16 },
     Cname(&'a DomainName),
+}
+
+/// What the records of a domain tell of somebody who does not get their mail; `None`: nothing is published, so nothing is expected.
+pub(crate) async fn facts(egress: &Egress, publish: &Publish, domain: &Domain) -> Option<DnsFacts> {
+    let DomainDns { records, .. } = look(egress, publish, domain).await;
+    if records.is_empty() {
+        return None;
+    }
+    let is_off = |record: &&DnsRecord| matches!(record.state, DnsState::Missing | DnsState::Wrong);
+    let mail = records.iter().find(|record| record.purpose == DnsPurpose::Mail);
+    let discovery = [DnsPurpose::Pop3, DnsPurpose::Autoconfig, DnsPurpose::Autodiscover];
+    let missing = records.iter().filter(|record| discovery.contains(&record.purpose)).filter(is_off);
+    Some(DnsFacts {
+        mx_is_here: mail.and_then(|record| match record.state {
+            DnsState::Ok => Some(true),
+            DnsState::Missing | DnsState::Wrong => Some(false),
+            DnsState::Unreachable => None,
+        }),
+        missing_discovery: missing.map(|record| format!("{} {}", record.name, record.r#type)).collect(),
+    })
 }
 
 /// Looks at all records of a domain, at once.

@@ -3,13 +3,14 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use directory::ActivityFilter;
+use directory::{ActivityFilter, Error};
 
 use super::expunged::moment;
 use crate::AppState;
 use crate::answer::list as page;
 use crate::bodies::{ActivityBody, DiagnosisBody};
 use crate::caller::Caller;
+use crate::dns;
 use crate::extract::{Params, address};
 use crate::openapi::{ActivityList, PageParams, Problems};
 use crate::problem::Problem;
@@ -61,6 +62,12 @@ pub(super) async fn diagnose(
     Path(path): Path<String>,
 ) -> Result<Json<DiagnosisBody>, Problem> {
     let address = address(&path)?;
-    let diagnosis = state.directory.diagnose(&caller, &address, None).await?;
+    // An account that is missing has no domain to look at.
+    let dns = match state.directory.domain(&caller, &address.domain, None).await {
+        Ok(domain) => dns::facts(&state.egress, &state.publish, &domain).await,
+        Err(Error::NotFound) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let diagnosis = state.directory.diagnose(&caller, &address, dns).await?;
     Ok(Json(DiagnosisBody::new(address.to_string(), diagnosis)))
 }

@@ -121,10 +121,12 @@ impl Directory {
             }
             None => {
                 let (tenant, domain) = (filter.tenant.as_ref(), filter.domain.as_ref());
-                let Some(range) = AddressRange::of(&mut tx, caller, tenant, domain, None).await? else {
+                let Some(range) =
+                    AddressRange::of(&mut tx, caller, tenant, domain.map(|domain| (domain, None)), None).await?
+                else {
                     return Ok(Page::empty());
                 };
-                (range.after.0, range.last.0, domain.map(|_| range.last.1))
+                (range.after.0, range.end.0, domain.map(|_| range.end.1))
             }
         };
         let rows = sqlx::query_as::<_, LiveRow>(

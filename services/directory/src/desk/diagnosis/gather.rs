@@ -142,7 +142,7 @@ async fn account_facts(tx: &mut PgConnection, account: &Account, now: DateTime<U
         tenant_suspended: standing.tenant_status != 1,
         policy,
         octets: (standing.live_octets, account.quota.octets),
-        messages: (standing.live_messages.into(), account.quota.messages.map(i64::from)),
+        messages: (standing.live_messages.into(), account.quota.messages),
         tenant_octets: (standing.tenant_octets, standing.tenant_max),
         credentials: credentials(tx, account, policy).await?,
         lease,
