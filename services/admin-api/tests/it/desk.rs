@@ -14,7 +14,7 @@ use crate::support::World;
 const ALICE: &str = "/v1/accounts/alice@acme.test";
 
 /// A frontend tells of a session of alice's and of a wrong password.
-async fn told(world: &World, credential: i64) -> SessionUuid {
+pub(crate) async fn told(world: &World, credential: i64) -> SessionUuid {
     let caller = directory::Caller::service("test", Uuid::nil());
     let account = world.state.directory.account(&caller, &Address::parse("alice@acme.test").unwrap()).await.unwrap();
     let settings = TallySettings { refusals: 10, uses: 10, uses_every: Duration::from_secs(60), batch: 10 };

@@ -7,7 +7,7 @@ use directory::{Permission, Role};
 use mail_types::SessionUuid;
 use serde_json::{Value, json};
 
-use crate::desk::written_down;
+use crate::desk::{told, written_down};
 use crate::support::{Answer, Tenant, World};
 
 /// The things that a path can name.
@@ -25,6 +25,7 @@ struct Names {
     hook: String,
     delivery: String,
     job: String,
+    live: String,
 }
 
 impl Names {
@@ -37,6 +38,7 @@ impl Names {
             _ if path.starts_with("/v1/webhooks") => &self.hook,
             _ if path.starts_with("/v1/admins") => &self.admin,
             _ if path.starts_with("/v1/sessions/") => &self.sign_in,
+            _ if path.starts_with("/v1/live-sessions") => &self.live,
             _ if path.contains("sessions/") || path.contains("/transcripts/") => &self.session,
             _ => &self.credential,
         };
@@ -136,6 +138,7 @@ async fn every_operation_by_every_role_on_own_and_foreign_things() {
             let me = world.call(&access, "GET", "/v1/me", Value::Null).await.json();
             me["session"].as_str().unwrap().to_owned()
         },
+        live: format!("sess_{}", told(&world, 0).await),
         job: world.import(&acme.key, "/v1/imports", "{}").await.json()["id"].as_str().unwrap().to_owned(),
     };
     let path = "/v1/accounts/{address}/transcripts";
@@ -157,6 +160,7 @@ async fn every_operation_by_every_role_on_own_and_foreign_things() {
         admin: "adm_999999".to_owned(),
         sign_in: format!("sess_{}", "0".repeat(32)),
         job: "job_999999".to_owned(),
+        live: format!("sess_{}", "0".repeat(32)),
     };
     for path in ["/v1/tenants/acme/oidc", "/v1/oidc"] {
         let set = world.call(&world.platform, "PUT", path, body("put", "/v1/oidc")).await;
