@@ -62,9 +62,10 @@ pub(crate) struct DnsRecord {
     #[schema(examples("_pop3s._tcp.acme.test"))]
     name: String,
     /// Values to publish, as a zone file has them.
-    #[schema(examples(json!(["0 1 995 pop.example.net"])))]
+    #[schema(examples("0 1 995 pop.example.net"))]
     expected: Vec<String>,
     /// Values that are there now, the first 20; where an address does as well as a CNAME, addresses.
+    #[schema(examples("0 1 995 pop.example.net"))]
     found: Vec<String>,
     /// How they compare.
     state: DnsState,
@@ -80,7 +81,7 @@ pub(crate) struct DomainDns {
     /// The records.
     records: Vec<DnsRecord>,
     /// Keys of the service's configuration that are not set, so that there is nothing to publish for them.
-    #[schema(examples(json!(["publish.submission_host"])))]
+    #[schema(examples("publish.submission_host"))]
     unset: Vec<&'static str>,
 }
 

@@ -174,11 +174,13 @@ pub struct FindingBody {
     code: &'static str,
     severity: SeverityWord,
     /// For people.
+    #[schema(examples("A device uses an app password whose time is over."))]
     summary: &'static str,
     /// What it was concluded from; which fields there are depends on the code.
     #[schema(value_type = Object)]
     evidence: Map<String, Value>,
     /// What an administrator does about it.
+    #[schema(examples("Make a new app password and enter it in the device; delete the old one."))]
     what_to_do: &'static str,
 }
 

@@ -59,7 +59,7 @@ pub struct AdminNew {
     pub role: RoleWord,
     /// A domain-admin's domains, of the tenant.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(examples(json!(["acme.test"])), max_items = 1000, required = false)]
+    #[schema(examples("acme.test"), max_items = 1000, required = false)]
     pub domains: Option<Vec<String>>,
     /// Without one, only an issuer signs them in.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -152,9 +152,12 @@ pub struct TotpOffered {
 
 /// Recovery codes, each for one sign-in in place of a one-time code.
 #[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(example = json!({"recovery_codes": ["0123-4567-89ab-cdef", "1234-5678-9abc-def0", "2345-6789-abcd-ef01", "3456-789a-bcde-f012",
+    "4567-89ab-cdef-0123", "5678-9abc-def0-1234", "6789-abcd-ef01-2345", "789a-bcde-f012-3456", "89ab-cdef-0123-4567",
+    "9abc-def0-1234-5678"]}))]
 pub struct RecoveryCodes {
     /// Shown this once.
-    #[schema(examples(json!(["0123-4567-89ab-cdef"])), min_items = 10, max_items = 10)]
+    #[schema(min_items = 10, max_items = 10)]
     recovery_codes: Vec<String>,
 }
 
@@ -193,6 +196,7 @@ pub struct RefreshNew {
 #[schema(as = Tokens)]
 pub struct TokensBody {
     /// For `Authorization: Bearer`: a JWT.
+    #[schema(examples("eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJhZG1fNyJ9.c2lnbmF0dXJl"))]
     pub(crate) access_token: String,
     /// Always `Bearer`.
     #[schema(examples("Bearer"))]
@@ -201,6 +205,7 @@ pub struct TokensBody {
     #[schema(examples(300))]
     pub(crate) expires_in: u32,
     /// For the next ones, once.
+    #[schema(examples("rsf-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"))]
     pub(crate) refresh_token: String,
 }
 
@@ -288,7 +293,7 @@ pub struct MeBody {
     /// In which domains only; null: in all.
     domains: Option<Vec<String>>,
     /// All that they may do, in the words of scopes.
-    #[schema(examples(json!(["accounts:read"])))]
+    #[schema(examples("accounts:read"))]
     permissions: Vec<String>,
     /// A person's sign-in.
     session: Option<String>,
@@ -311,8 +316,10 @@ pub struct JwkBody {
     #[schema(examples("EdDSA"))]
     alg: &'static str,
     /// As tokens name it.
+    #[schema(examples("4f7c8e1b2d4f60a1b2c3d4e5f6071829"))]
     kid: String,
     /// The 32 octets, base64url.
+    #[schema(examples("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"))]
     x: String,
 }
 

@@ -170,6 +170,7 @@ pub struct ImportErrorBody {
     #[schema(examples("duplicate"))]
     pub code: String,
     /// The rule, for people.
+    #[schema(examples("an account or alias with this address already exists"))]
     pub detail: String,
 }
 

@@ -79,7 +79,7 @@ pub struct OidcIssuerSet {
     pub client_secret: Option<String>,
     /// Where the verified e-mail address of somebody new has to lie; needed with `default_role`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(examples(json!(["acme.test"])), max_items = 100, required = false)]
+    #[schema(examples("acme.test"), max_items = 100, required = false)]
     pub allowed_domains: Option<Vec<String>>,
     /// What the claims of everybody have to say.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,7 +95,7 @@ pub struct OidcIssuerSet {
     pub role_claim: Option<RoleClaimBody>,
     /// Asked for besides `openid email profile`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(examples(json!(["groups"])), max_items = 10, required = false)]
+    #[schema(examples("groups"), max_items = 10, required = false)]
     pub extra_scopes: Option<Vec<String>>,
 }
 

@@ -219,15 +219,15 @@ pub struct ApiKeyNew {
     pub role: RoleWord,
     /// Less than the role: these permissions only. Default: all of the role's but messages:raw.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(examples(json!(["accounts:read", "usage:read"])), min_items = 1, required = false)]
+    #[schema(examples("accounts:read", "usage:read"), min_items = 1, required = false)]
     pub scopes: Option<Vec<String>>,
     /// A domain-admin's domains, of the tenant.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(examples(json!(["acme.test"])), max_items = 1000, required = false)]
+    #[schema(examples("acme.test"), max_items = 1000, required = false)]
     pub domains: Option<Vec<String>>,
     /// From where it may be used (CIDR); default: from everywhere.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(examples(json!(["192.0.2.0/24"])), max_items = 50, required = false)]
+    #[schema(examples("192.0.2.0/24"), max_items = 50, required = false)]
     pub allowed_networks: Option<Vec<String>>,
     /// Until when; default: until it is revoked.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -143,7 +143,7 @@ pub struct ApiKeyBody {
     /// What it may do.
     role: RoleWord,
     /// Less than the role: these only; null: all of the role's but messages:raw.
-    #[schema(examples(json!(["accounts:read"])))]
+    #[schema(examples("accounts:read"))]
     scopes: Option<Vec<String>>,
     /// A domain-admin's domains; empty for others.
     domains: Vec<String>,

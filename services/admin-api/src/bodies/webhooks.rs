@@ -15,7 +15,7 @@ pub struct WebhookNew {
     #[schema(examples("https://hooks.acme.test/restante"), max_length = 2000)]
     pub url: String,
     /// Names of events as in the audit trail, `account.*` for all that begin so, `*` for all. What is done to messages is not told.
-    #[schema(examples(json!(["account.*", "domain.verify"])), min_items = 1, max_items = 50)]
+    #[schema(examples("account.*", "domain.verify"), min_items = 1, max_items = 50)]
     pub events: Vec<String>,
     /// Whose; a tenant's own key may leave it out. Without it a platform administrator makes one of the platform, which is told of
     /// all tenants.
@@ -42,7 +42,7 @@ pub struct WebhookPatch {
     pub url: Option<String>,
     /// The whole list.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(min_items = 1, max_items = 50, nullable = false)]
+    #[schema(examples("account.*", "domain.verify"), min_items = 1, max_items = 50, nullable = false)]
     pub events: Option<Vec<String>>,
     /// For people; null: none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,8 +66,10 @@ pub struct WebhookBody {
     /// Where it is told.
     url: String,
     /// For people.
+    #[schema(examples("To the billing system"))]
     description: String,
     /// What it is told.
+    #[schema(examples("account.*", "domain.verify"))]
     events: Vec<String>,
     /// Whether it is told. One that takes nothing for days is switched off.
     enabled: bool,

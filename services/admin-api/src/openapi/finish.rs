@@ -5,6 +5,8 @@
     reason = "a JSON value answers null for what it does not have, and is written to only where it is an object"
 )]
 
+use std::collections::BTreeSet;
+
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -67,26 +69,35 @@ pub(crate) fn finish(document: &mut Value) -> Vec<String> {
     missing
 }
 
+/// What a POST shows once, under these names.
+const SHOWN_ONCE: [&str; 3] = ["secret", "otpauth_uri", "recovery_codes"];
+
 /// A secret that a POST answers is not in the answer to a repeat of it: see `once.rs`.
 fn secrets_are_shown_once(document: &mut Value) {
     let posts = document["paths"].as_object().into_iter().flatten().map(|(_, item)| &item["post"]["responses"]);
     let bodies =
         posts.flat_map(|all| ["200", "201"].map(|status| &all[status]["content"]["application/json"]["schema"]));
-    let names: Vec<String> =
+    let names: BTreeSet<String> =
         bodies.filter_map(|schema| schema["$ref"].as_str()?.rsplit('/').next().map(ToOwned::to_owned)).collect();
     for name in names {
         let Some(schema) = document["components"]["schemas"].get_mut(&name) else { continue };
-        let parts = match schema.get_mut("allOf").and_then(Value::as_array_mut) {
+        let parts: Vec<&mut Value> = match schema.get_mut("allOf").and_then(Value::as_array_mut) {
             Some(parts) => parts.iter_mut().collect(),
             None => vec![schema],
         };
-        for part in parts.into_iter().filter(|part| part["properties"].get("secret").is_some()) {
-            if let Some(required) = part.get_mut("required").and_then(Value::as_array_mut) {
-                required.retain(|field| field != "secret");
+        for part in parts {
+            for shown in SHOWN_ONCE {
+                if part["properties"].get(shown).is_none() {
+                    continue;
+                }
+                if let Some(required) = part.get_mut("required").and_then(Value::as_array_mut) {
+                    required.retain(|field| field != shown);
+                }
+                let property = &mut part["properties"][shown];
+                let text = property["description"].as_str().unwrap_or("Shown this once.").to_owned();
+                property["description"] =
+                    format!("{text} Left out where an answer is given again for its Idempotency-Key.").into();
             }
-            let text = part["properties"]["secret"]["description"].as_str().unwrap_or("Shown this once.").to_owned();
-            part["properties"]["secret"]["description"] =
-                format!("{text} Left out where an answer is given again for its Idempotency-Key.").into();
         }
     }
 }
@@ -302,7 +313,9 @@ mod tests {
                 }
                 let bodies = operation["requestBody"]["content"].as_object().into_iter().flatten();
                 let answers = operation["responses"].as_object().unwrap();
-                assert!(answers.keys().any(|status| status.starts_with('2')), "{at}: an answer that succeeds");
+                // Browsers are sent on.
+                let succeeds = |status: &String| status.starts_with('2') || status == "303";
+                assert!(answers.keys().any(succeeds), "{at}: an answer that succeeds");
                 let answers = answers.values().flat_map(|one| one["content"].as_object().into_iter().flatten());
                 for (media_type, content) in bodies.chain(answers) {
                     let has = content.get("example").or_else(|| content.get("examples")).is_some();

@@ -57,7 +57,7 @@ fn read(mut fields: Fields) -> Result<NewAccount, Problem> {
 #[utoipa::path(get, path = "/v1/accounts", tag = "accounts",
     params(PageParams, ("tenant" = Option<String>, Query, description = "Of this tenant only"),
         ("domain" = Option<String>, Query, description = "In this domain only"),
-        ("prefix" = Option<String>, Query, description = "Whose local part begins so"),
+        ("prefix" = Option<String>, Query, description = "Whose local part begins so", example = "al"),
         ("status" = Option<Status>, Query, description = "With this status; default: all but the deleted ones")),
     responses((status = 200, body = AccountList), Problems))]
 pub(super) async fn list(

@@ -21,7 +21,8 @@ use crate::problem::Problem;
 /// kept for a time that the operator sets, 30 days by default.
 #[utoipa::path(get, path = "/v1/accounts/{address}/activity", tag = "sessions",
     params(("address" = String, Path), PageParams,
-        ("result" = Option<String>, Query, description = "`accepted` or `refused`: only such logins"),
+        ("result" = Option<String>, Query, description = "`accepted` or `refused`: only such logins",
+            pattern = "^(accepted|refused)$", example = "refused"),
         ("since" = Option<DateTime<Utc>>, Query, description = "Only what happened from here on"),
         ("until" = Option<DateTime<Utc>>, Query, description = "Only what happened until here")),
     responses((status = 200, body = ActivityList), Problems))]

@@ -61,7 +61,7 @@ fn read(mut fields: Fields) -> Result<NewAdmin, Problem> {
 /// List administrators, by name.
 #[utoipa::path(get, path = "/v1/admins", tag = "admins",
     params(PageParams, ("tenant" = Option<String>, Query, description = "Of this tenant only"),
-        ("prefix" = Option<String>, Query, description = "Whose name begins so")),
+        ("prefix" = Option<String>, Query, description = "Whose name begins so", example = "car")),
     responses((status = 200, body = AdminList), Problems))]
 pub(super) async fn list(
     State(state): State<AppState>,

@@ -41,7 +41,7 @@ pub(super) async fn create(
 #[utoipa::path(get, path = "/v1/aliases", tag = "aliases",
     params(PageParams, ("tenant" = Option<String>, Query, description = "Of this tenant only"),
         ("domain" = Option<String>, Query, description = "In this domain only"),
-        ("prefix" = Option<String>, Query, description = "With domain: whose local part begins so")),
+        ("prefix" = Option<String>, Query, description = "With domain: whose local part begins so", example = "in")),
     responses((status = 200, body = AliasList), Problems))]
 pub(super) async fn list(
     State(state): State<AppState>,

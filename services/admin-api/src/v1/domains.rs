@@ -53,7 +53,7 @@ fn read(mut fields: Fields) -> Result<NewDomain, Problem> {
 /// List domains, by tenant and name.
 #[utoipa::path(get, path = "/v1/domains", tag = "domains",
     params(PageParams, ("tenant" = Option<String>, Query, description = "Of this tenant only"),
-        ("prefix" = Option<String>, Query, description = "Whose name begins so"),
+        ("prefix" = Option<String>, Query, description = "Whose name begins so", example = "ac"),
         ("verified" = Option<bool>, Query, description = "Those that have their name, or have not"),
         ("status" = Option<Existence>, Query, description = "Default: those that are not deleted")),
     responses((status = 200, body = DomainList), Problems))]

@@ -12,7 +12,9 @@ use futures_util::StreamExt as _;
 use self::receive::Receiving;
 use crate::AppState;
 use crate::answer::{Done, list as page};
-use crate::bodies::{AccountLine, ImportBody, ImportErrorBody, MigratedAccountBody, MigrationNew};
+use crate::bodies::{
+    AccountLine, ImportBody, ImportErrorBody, ImportKindWord, ImportStateWord, MigratedAccountBody, MigrationNew,
+};
 use crate::caller::Caller;
 use crate::extract::{Bodiless, Params, Repeatable, RequestHash, Submitted, opaque, require_media_type};
 use crate::guard::JobTrial;
@@ -86,8 +88,8 @@ async fn queue(
 /// List imports and migrations, the newest first.
 #[utoipa::path(get, path = "/v1/imports", tag = "imports",
     params(PageParams, ("tenant" = Option<String>, Query, description = "Of this tenant only"),
-        ("kind" = Option<String>, Query, description = "accounts-import or maildrop-migration"),
-        ("state" = Option<String>, Query, description = "queued, running, done, failed or cancelled")),
+        ("kind" = Option<ImportKindWord>, Query, description = "Of this kind only"),
+        ("state" = Option<ImportStateWord>, Query, description = "In this state only")),
     responses((status = 200, body = ImportList), Problems))]
 pub(super) async fn list(
     State(state): State<AppState>,

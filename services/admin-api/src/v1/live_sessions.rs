@@ -21,7 +21,7 @@ use crate::problem::Problem;
 #[utoipa::path(get, path = "/v1/live-sessions", tag = "sessions",
     params(PageParams, ("tenant" = Option<String>, Query, description = "Of this tenant only"),
         ("domain" = Option<String>, Query, description = "In this domain only"),
-        ("account" = Option<String>, Query, description = "Of this account only, by its address")),
+        ("account" = Option<String>, Query, description = "Of this account only, by its address", example = "alice@acme.test")),
     responses((status = 200, body = LiveSessionList), Problems))]
 pub(super) async fn list(
     State(state): State<AppState>,

@@ -175,8 +175,10 @@ pub(super) async fn begin(State(state): State<AppState>, mut params: Params) -> 
 ///
 /// With `#code=…`, which `POST /v1/sign-in/code` exchanges, or with `#error=refused`, `slowed-down` or `unavailable`.
 #[utoipa::path(get, path = "/v1/sign-in/oidc/callback", tag = "sign-in",
-    params(("state" = Option<String>, Query), ("code" = Option<String>, Query), ("error" = Option<String>, Query),
-        ("iss" = Option<String>, Query, description = "Who the issuer says it is (RFC 9207)")),
+    params(("state" = Option<String>, Query, description = "What the issuer was given to give back", example = "q3k8v2m4x7z9c5b1n0d2"),
+        ("code" = Option<String>, Query, description = "What we exchange with the issuer", example = "SplxlOBeZQQYbYS6WxSbIA"),
+        ("error" = Option<String>, Query, description = "Why the issuer refused (RFC 6749 section 4.1.2.1)", example = "access_denied"),
+        ("iss" = Option<String>, Query, description = "Who the issuer says it is (RFC 9207)", example = "https://id.acme.test")),
     responses((status = 303, description = "To the console", headers(("Location"))), Problems))]
 pub(super) async fn callback(
     State(state): State<AppState>,

@@ -55,7 +55,7 @@ pub(super) struct FoundList {
 /// Tenants by slug, domains by name, accounts and aliases by local part; `alice@ac` finds the addresses of alice in domains that
 /// begin with `ac`. At most 20 of each kind.
 #[utoipa::path(get, path = "/v1/search", tag = "search",
-    params(("q" = String, Query, description = "What it begins with", min_length = 1, max_length = 255)),
+    params(("q" = String, Query, description = "What it begins with", min_length = 1, max_length = 255, example = "al")),
     responses((status = 200, body = FoundList), Problems))]
 pub(super) async fn search(
     State(state): State<AppState>,

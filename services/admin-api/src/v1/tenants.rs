@@ -57,7 +57,7 @@ fn read(mut fields: Fields) -> Result<NewTenant, Problem> {
 ///
 /// A tenant's own key sees its tenant only.
 #[utoipa::path(get, path = "/v1/tenants", tag = "tenants",
-    params(PageParams, ("prefix" = Option<String>, Query, description = "Whose slug begins so"),
+    params(PageParams, ("prefix" = Option<String>, Query, description = "Whose slug begins so", example = "ac"),
         ("status" = Option<Status>, Query, description = "With this status; default: all but the deleted ones")),
     responses((status = 200, body = TenantList), Problems))]
 pub(super) async fn list(

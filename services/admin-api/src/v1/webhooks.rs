@@ -10,7 +10,9 @@ use net::egress::Egress;
 
 use crate::AppState;
 use crate::answer::{Done, list as page, versioned};
-use crate::bodies::{WebhookBody, WebhookDeliveryBody, WebhookDeliveryWhole, WebhookIssued, WebhookNew, WebhookPatch};
+use crate::bodies::{
+    DeliveryWord, WebhookBody, WebhookDeliveryBody, WebhookDeliveryWhole, WebhookIssued, WebhookNew, WebhookPatch,
+};
 use crate::caller::Caller;
 use crate::extract::{Bodiless, IfMatch, Params, Submitted, opaque};
 use crate::fields::{Fields, boolean, parsed, text};
@@ -165,7 +167,7 @@ pub(super) async fn test(
 /// List a webhook's deliveries, newest first.
 #[utoipa::path(get, path = "/v1/webhooks/{id}/deliveries", tag = "webhooks",
     params(("id" = String, Path), PageParams,
-        ("state" = Option<String>, Query, description = "`due`, `delivered` or `dead` only")),
+        ("state" = Option<DeliveryWord>, Query, description = "In this state only")),
     responses((status = 200, body = WebhookDeliveryList), Problems))]
 pub(super) async fn deliveries(
     State(state): State<AppState>,
@@ -186,7 +188,7 @@ pub(super) async fn deliveries(
 
 /// Read a delivery, with what is sent.
 #[utoipa::path(get, path = "/v1/webhooks/{id}/deliveries/{delivery}", tag = "webhooks",
-    params(("id" = String, Path), ("delivery" = String, Path)),
+    params(("id" = String, Path), ("delivery" = String, Path, description = "The delivery's id", example = "dlv_42")),
     responses((status = 200, body = WebhookDeliveryWhole), Problems))]
 pub(super) async fn delivery(
     State(state): State<AppState>,
@@ -199,7 +201,7 @@ pub(super) async fn delivery(
 
 /// Deliver an event again: the same event, tried as often as a new one.
 #[utoipa::path(post, path = "/v1/webhooks/{id}/deliveries/{delivery}/redeliver", tag = "webhooks",
-    params(("id" = String, Path), ("delivery" = String, Path)),
+    params(("id" = String, Path), ("delivery" = String, Path, description = "The delivery's id", example = "dlv_42")),
     responses((status = 200, body = WebhookDeliveryWhole), Problems))]
 pub(super) async fn redeliver(
     State(state): State<AppState>,

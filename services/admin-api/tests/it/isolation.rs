@@ -170,9 +170,12 @@ async fn every_operation_by_every_role_on_own_and_foreign_things() {
         (Role::PlatformAdmin, world.platform.clone(), world.platform.clone()),
         (Role::TenantAdmin, acme.key, globex.key),
     ];
-    for role in [Role::Helpdesk, Role::Auditor] {
+    for role in [Role::DomainAdmin, Role::Helpdesk, Role::Auditor] {
         let key = async |tenant: &str| {
-            let body = json!({"name": role.as_str(), "tenant": tenant, "role": role.as_str()});
+            let mut body = json!({"name": role.as_str(), "tenant": tenant, "role": role.as_str()});
+            if role == Role::DomainAdmin {
+                body["domains"] = json!([format!("{tenant}.test")]);
+            }
             world.make("/v1/api-keys", body).await["secret"].as_str().unwrap().to_owned()
         };
         roles.push((role, key("acme").await, key("globex").await));

@@ -7,14 +7,16 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use directory::{Caller, Directory, bootstrap_admin_token, new_api_token};
-use mail_types::{Address, Clock as _, CredentialId, Secret, SessionUuid, SystemClock, SystemRandom};
+use mail_types::{
+    Address, Clock as _, CredentialId, Random, Secret, SessionUuid, SystemClock, SystemRandom, Timestamp,
+};
 use mailstore::{Frontend, Mailstore, Parts, SessionNotes, SessionOutcome, SessionRecord, Update};
 use net::egress::{DnsSettings, Egress};
 use runtime::database::{DbRole, Pool};
 use runtime::keys::MasterKeys;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
-use testkit::{NameServer, TestDatabase};
+use testkit::{FakeClock, NameServer, TestDatabase};
 use tower::ServiceExt as _;
 
 pub(crate) struct World {
@@ -135,6 +137,22 @@ async fn state(
     AppState { directory, mailstore, config, egress, publish, host: "mail.test".into(), clock, random }
 }
 
+/// Where TOTP secrets are those of RFC 6238 appendix B.
+#[derive(Debug)]
+struct KnownTotp;
+
+impl Random for KnownTotp {
+    fn fill(&self, buffer: &mut [u8]) {
+        match buffer.len() {
+            20 => buffer.copy_from_slice(b"12345678901234567890"),
+            _ => SystemRandom.fill(buffer),
+        }
+    }
+}
+
+/// What an authenticator shows at [`World::at_a_known_moment`].
+pub(crate) const KNOWN_CODE: &str = "005924";
+
 /// A second service over the same database.
 pub(crate) struct Service {
     pub(crate) pool: Pool,
@@ -185,6 +203,16 @@ impl World {
         let router = admin_api::router(state.clone());
         let platform = token.expose_str().unwrap().to_owned();
         Self { database, pool, state, router, dns, platform }
+    }
+
+    /// Its clock stands at a moment of RFC 6238 appendix B, for the secrets of which it has the codes.
+    pub(crate) async fn at_a_known_moment() -> Self {
+        let mut world = Self::new().await;
+        let clock = Arc::new(FakeClock::at(Timestamp::from_unix_ms(1_234_567_890_000)));
+        let (pool, settings) = (world.pool.clone(), directory::Settings::default());
+        world.state.directory = Directory::new(pool, master_keys(), clock, Arc::new(KnownTotp), settings);
+        world.router = admin_api::router(world.state.clone());
+        world
     }
 
     /// The directory as a frontend uses it, which beats.
