@@ -79,7 +79,9 @@ def test_a_signing_key_is_rotated_while_the_service_runs(embedded: Embedded) -> 
     assert "1 sealed secrets" in listed, listed
     kids = embedded.sql("SELECT key_id FROM restante.signing_keys ORDER BY created_at")
     assert len(kids) == len(before) + 1
-    events = embedded.sql("SELECT target FROM restante.audit_events WHERE action = 'keys.rotate' AND target = 'signing'")
+    events = embedded.sql(
+        "SELECT target FROM restante.audit_events WHERE action = 'keys.rotate' AND target = 'signing'"
+    )
     assert events == [["signing"]]
 
 
