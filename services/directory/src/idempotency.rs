@@ -4,8 +4,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Caller, Directory, Result};
+use crate::{Caller, Directory, Result, token};
 
+/// What the hashes of requests are made under. After a new master key a request that comes again is taken for another.
+const LABEL: &str = "restante/idempotency/1";
 /// How long an answer can be replayed.
 const KEPT: &str = "24 hours";
 /// How long a request that never finished (its process died) keeps its key.
@@ -47,6 +49,8 @@ impl Directory {
             let detail = format!("Idempotency-Key must have 1 to {MAX_KEY} printable characters");
             return Err(crate::Error::invalid("", "invalid", detail));
         }
+        // Under a key of ours: a body may hold a password, and its plain hash would be something to try passwords against.
+        let request_hash = token::hmac(&self.keys.derive(LABEL), &request_hash)?;
         let mut tx = self.begin(caller).await?;
         // Nobody else sweeps: a caller pays for its own.
         sqlx::query("DELETE FROM restante.idempotency WHERE principal = $1 AND expires_at < clock_timestamp()")
