@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use directory::{OidcIssuer, RequiredClaim, RoleClaim};
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa::openapi::{Object, ObjectBuilder, Ref};
 
 use super::RoleWord;
 
@@ -58,7 +59,17 @@ pub struct RoleClaimBody {
     #[schema(examples("groups"), min_length = 1, max_length = 1000)]
     pub name: String,
     /// What its values mean.
+    #[schema(schema_with = meanings)]
     pub roles: BTreeMap<String, RoleWord>,
+}
+
+/// From values of a claim to roles, for the document.
+fn meanings() -> Object {
+    ObjectBuilder::new()
+        .additional_properties(Some(Ref::from_schema_name(RoleWord::name())))
+        .min_properties(Some(1))
+        .max_properties(Some(100))
+        .build()
 }
 
 /// `PUT /v1/tenants/{slug}/oidc`, `PUT /v1/oidc`.
@@ -71,11 +82,11 @@ pub struct OidcIssuerSet {
     #[schema(examples("https://id.acme.test"), max_length = 1000)]
     pub issuer: String,
     /// Who we are to it.
-    #[schema(examples("restante"), max_length = 1000)]
+    #[schema(examples("restante"), min_length = 1, max_length = 1000)]
     pub client_id: String,
     /// Left out, the one before stays if issuer and client do; null: there is none (a public client).
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(max_length = 1000, required = false, write_only)]
+    #[schema(min_length = 1, max_length = 1000, required = false, write_only)]
     pub client_secret: Option<String>,
     /// Where the verified e-mail address of somebody new has to lie; needed with `default_role`.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -46,10 +46,13 @@ const NUMBERS: &[(&str, i64)] = &[
 ];
 
 /// The media types that are not JSON.
-const MEDIA: &[(&str, &str)] = &[(
-    "message/rfc822",
-    "From: Shop <news@shop.test>\r\nTo: alice@acme.test\r\nSubject: Your order\r\n\r\nIt is on its way.\r\n",
-)];
+const MEDIA: &[(&str, &str)] = &[
+    (
+        "message/rfc822",
+        "From: Shop <news@shop.test>\r\nTo: alice@acme.test\r\nSubject: Your order\r\n\r\nIt is on its way.\r\n",
+    ),
+    ("application/x-tar", "tenant.json\u{0}…"),
+];
 
 /// Makes examples of the schemas of one document.
 pub(crate) struct Examples<'a> {

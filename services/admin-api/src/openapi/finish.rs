@@ -239,6 +239,7 @@ fn bodies(operation: &mut Value, schemas: &Value) -> Vec<String> {
     let mut missing = Vec::new();
     for (media_type, content) in operation.get_mut("requestBody").into_iter().flat_map(|body| members(body, "content"))
     {
+        may_be_left_out(&mut content["schema"]);
         exemplify(content, "request", media_type, &Examples { schemas, sent: true }, &mut missing);
     }
     let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return missing };
@@ -276,6 +277,15 @@ fn bodies(operation: &mut Value, schemas: &Value) -> Vec<String> {
 /// The members of an object in an object, to be changed; none where there is none. (Indexing would put a null there.)
 fn members<'a>(of: &'a mut Value, name: &str) -> impl Iterator<Item = (&'a String, &'a mut Value)> {
     of.get_mut(name).and_then(Value::as_object_mut).into_iter().flatten()
+}
+
+/// A body that may be left out is `Option<…>` to the macro, which takes that for null.
+fn may_be_left_out(schema: &mut Value) {
+    if let Some([body, null]) = schema["oneOf"].as_array().map(Vec::as_slice)
+        && null["type"] == "null"
+    {
+        *schema = body.clone();
+    }
 }
 
 fn exemplify(content: &mut Value, what: &str, media_type: &str, examples: &Examples<'_>, missing: &mut Vec<String>) {

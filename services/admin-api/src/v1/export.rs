@@ -42,7 +42,7 @@ const ITEMS: u32 = 500;
 #[utoipa::path(get, path = "/v1/tenants/{slug}/export", tag = "tenants",
     params(("slug" = String, Path), ("mail" = Option<bool>, Query, description = "With the mail of its accounts"),
         ("password_hashes" = Option<bool>, Query, description = "With the hashes of passwords: for platform-admins only")),
-    responses((status = 200, body = Vec<u8>, content_type = "application/x-tar"), Problems))]
+    responses((status = 200, body = String, content_type = "application/x-tar"), Problems))]
 pub(super) async fn export(
     State(state): State<AppState>,
     Caller(caller): Caller,

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use directory::Me;
 use mail_types::Secret;
 use serde_json::json;
 
@@ -91,7 +92,8 @@ pub(super) async fn remove_totp(
     let (directory, by) = (state.directory.clone(), caller.clone());
     once(&state, &caller, repeatable, async move {
         directory.remove_own_totp(&by, &password).await?;
-        Done::ok(MeBody::from(directory.me(&by).await?))
+        // A trial has taken nothing away: what is read then still has them.
+        Done::ok(MeBody::from(Me { has_totp: false, ..directory.me(&by).await? }))
     })
     .await
 }
