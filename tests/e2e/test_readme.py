@@ -85,7 +85,11 @@ def test_manage(demo: Embedded) -> None:
     said = run(demo, commands(demo, "Manage"))
     assert "/problems/" not in said, said
     assert '"unique_id"' in said
-    assert demo.api.account("carol@acme.test")["quota"] == {"octets": 1_000_000_000, "messages": 100_000}
+    assert demo.api.account("carol@acme.test")["quota"] == {
+        "octets": 1_000_000_000,
+        "messages": 100_000,
+        "deliveries_per_hour": None,
+    }
     assert len(demo.api.items("/v1/accounts/carol@acme.test/messages")) == 1
 
 

@@ -173,6 +173,7 @@ class OldServer(Dovecot):
     def __init__(self, root: Path, uidl_format: str) -> None:
         names = ("pop3", "pop3s", "imap", "imaps")
         super().__init__(root, "pop3 imap lmtp", OLD_SERVER, names, uidl_format=uidl_format)
+        self.uidl_format = uidl_format
         self.lmtp, self.pop3, self.pop3s, self.imap, self.imaps = self.ports.values()
 
     def prepare(self) -> None:
