@@ -57,6 +57,7 @@ pub(crate) struct DnsRecord {
     /// Whether nothing works without it; the others save people from typing names of servers.
     required: bool,
     /// `TXT`, `MX`, `SRV` or `CNAME`.
+    #[schema(examples("SRV"))]
     r#type: &'static str,
     /// Of what name.
     #[schema(examples("_pop3s._tcp.acme.test"))]

@@ -25,6 +25,7 @@ pub struct CredentialBody {
 #[schema(as = Frontend)]
 pub struct FrontendBody {
     /// New at each start.
+    #[schema(examples("06f1k3q8v2m4x7z9c5b1n0d2ae"))]
     id: String,
     /// How its host calls itself.
     #[schema(examples("pop.example.com"))]

@@ -31,6 +31,7 @@ pub struct OidcIssuerBody {
     /// Where the claims say the role; null: roles are as they were given here.
     role_claim: Option<RoleClaimBody>,
     /// Asked for besides `openid email profile`.
+    #[schema(examples("groups"))]
     extra_scopes: Vec<String>,
     /// What the issuer has to know as this client's redirect URI; null: `admin.public_url` is not set, and nobody can sign in so.
     #[schema(examples("https://admin.example.com/v1/sign-in/oidc/callback"))]
@@ -41,6 +42,7 @@ pub struct OidcIssuerBody {
 
 /// A claim that has to be this, or a list with this in it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = RequiredClaim)]
 pub struct RequiredClaimBody {
     /// Its name.
@@ -53,6 +55,7 @@ pub struct RequiredClaimBody {
 
 /// A claim that says the role: of several values the greatest counts.
 #[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = RoleClaim)]
 pub struct RoleClaimBody {
     /// Its name.
@@ -69,6 +72,7 @@ fn meanings() -> Object {
         .additional_properties(Some(Ref::from_schema_name(RoleWord::name())))
         .min_properties(Some(1))
         .max_properties(Some(100))
+        .examples([serde_json::json!({"mail-admins": "tenant-admin"})])
         .build()
 }
 
@@ -79,7 +83,7 @@ fn meanings() -> Object {
     "default_role": "auditor"}))]
 pub struct OidcIssuerSet {
     /// Its identifier, exactly as it names itself: an https URL.
-    #[schema(examples("https://id.acme.test"), max_length = 1000)]
+    #[schema(examples("https://id.acme.test"), min_length = 1, max_length = 1000)]
     pub issuer: String,
     /// Who we are to it.
     #[schema(examples("restante"), min_length = 1, max_length = 1000)]

@@ -27,6 +27,10 @@ fn parameter(name: &str) -> Option<(&'static str, Value)> {
         "unique_id" => ("The message's unique-id, as UIDL shows it", json!({"pattern": "^[!-~]{1,70}$"})),
         "id" => ("The opaque id, as `id` shows it", json!({"pattern": "^[a-z]+_[0-9a-z]{1,64}$"})),
         "session" => ("The session's id", json!({"pattern": "^sess_[0-9a-f]{32}$"})),
+        "account" => ("The account's address", json!({"minLength": 3, "maxLength": 320})),
+        "prefix" => ("What it begins with", json!({"minLength": 1, "maxLength": 255})),
+        // Of the four of them, however they are spelt, a request line holds so much.
+        "state" | "code" | "error" | "iss" => ("As RFC 6749 has it", json!({"pattern": "^[ -~]{0,4000}$"})),
         "limit" => ("Items of a page", json!({})),
         "cursor" => ("The last page's `next_cursor`", json!({"minLength": 1, "maxLength": 2000})),
         "sender" => ("The reverse-path", json!({"maxLength": 254})),
@@ -179,7 +183,8 @@ fn problems(method: &str, path: &str, operation: &mut Value) {
     let Some(responses) = operation["responses"].as_object_mut() else { return };
     for status in Problem::statuses() {
         let can = match status {
-            StatusCode::NOT_FOUND => changes || path.contains('{'),
+            // An issuer is there or not.
+            StatusCode::NOT_FOUND => changes || path.contains('{') || path.contains("/oidc"),
             StatusCode::CONFLICT | StatusCode::PAYLOAD_TOO_LARGE => changes,
             StatusCode::PRECONDITION_FAILED => conditional,
             StatusCode::UNSUPPORTED_MEDIA_TYPE => has_body,

@@ -127,7 +127,7 @@ pub(super) async fn delete(
 }
 
 /// Set the password of somebody else; all of their sign-ins end.
-#[utoipa::path(put, path = "/v1/admins/{id}/password", tag = "admins",
+#[utoipa::path(put, path = "/v1/admins/{id}/password", operation_id = "set", tag = "admins",
     params(("id" = String, Path, example = "adm_7"), ("If-Match" = Option<String>, Header)), request_body = AdminPasswordSet,
     responses((status = 204, description = "Set"), Problems))]
 pub(super) async fn set_password(
@@ -144,7 +144,7 @@ pub(super) async fn set_password(
 }
 
 /// Take the one-time codes of somebody else away, who has lost what shows them.
-#[utoipa::path(delete, path = "/v1/admins/{id}/totp", tag = "admins",
+#[utoipa::path(delete, path = "/v1/admins/{id}/totp", operation_id = "reset", tag = "admins",
     params(("id" = String, Path, example = "adm_7"), ("If-Match" = Option<String>, Header)),
     responses((status = 204, description = "Taken away, or there were none"), Problems))]
 pub(super) async fn reset_totp(

@@ -36,7 +36,7 @@ pub(super) async fn list(
 }
 
 /// List an account's sessions under way.
-#[utoipa::path(get, path = "/v1/accounts/{address}/live-sessions", tag = "sessions",
+#[utoipa::path(get, path = "/v1/accounts/{address}/live-sessions", operation_id = "list", tag = "sessions",
     params(("address" = String, Path), PageParams), responses((status = 200, body = LiveSessionList), Problems))]
 pub(super) async fn list_of_account(
     State(state): State<AppState>,
@@ -67,7 +67,7 @@ pub(super) async fn end(
 }
 
 /// End all sessions of an account, as one by one.
-#[utoipa::path(delete, path = "/v1/accounts/{address}/live-sessions", tag = "sessions",
+#[utoipa::path(delete, path = "/v1/accounts/{address}/live-sessions", operation_id = "end", tag = "sessions",
     params(("address" = String, Path)), responses((status = 200, body = EndedBody), Problems))]
 pub(super) async fn end_of_account(
     State(state): State<AppState>,

@@ -25,7 +25,7 @@ pub(super) async fn get(State(state): State<AppState>, Caller(caller): Caller) -
 }
 
 /// Change your password. Your other sign-ins end.
-#[utoipa::path(put, path = "/v1/me/password", tag = "me", request_body = OwnPasswordSet,
+#[utoipa::path(put, path = "/v1/me/password", operation_id = "set", tag = "me", request_body = OwnPasswordSet,
     responses((status = 204, description = "Changed"), Problems))]
 pub(super) async fn set_password(
     State(state): State<AppState>,
@@ -42,7 +42,7 @@ pub(super) async fn set_password(
 /// Ask for a secret for an authenticator (RFC 6238), with your password.
 ///
 /// It is in this answer and nowhere else, and in force when `PUT /v1/me/totp` has confirmed a code of it.
-#[utoipa::path(post, path = "/v1/me/totp", tag = "me", request_body = OwnPassword,
+#[utoipa::path(post, path = "/v1/me/totp", operation_id = "offer", tag = "me", request_body = OwnPassword,
     responses((status = 200, body = TotpOffered), Problems))]
 pub(super) async fn offer_totp(
     State(state): State<AppState>,
@@ -66,7 +66,7 @@ pub(super) async fn offer_totp(
 /// Confirm a code: from now on your password needs one at each sign-in. Your other sign-ins end.
 ///
 /// The recovery codes are in this answer and nowhere else.
-#[utoipa::path(put, path = "/v1/me/totp", tag = "me", request_body = TotpConfirm,
+#[utoipa::path(put, path = "/v1/me/totp", operation_id = "confirm", tag = "me", request_body = TotpConfirm,
     responses((status = 200, body = RecoveryCodes), Problems))]
 pub(super) async fn confirm_totp(
     State(state): State<AppState>,
@@ -81,7 +81,7 @@ pub(super) async fn confirm_totp(
 }
 
 /// Do without one-time codes from now on, with your password.
-#[utoipa::path(post, path = "/v1/me/totp/remove", tag = "me", request_body = OwnPassword,
+#[utoipa::path(post, path = "/v1/me/totp/remove", operation_id = "remove", tag = "me", request_body = OwnPassword,
     responses((status = 200, description = "Removed, or there was none", body = MeBody), Problems))]
 pub(super) async fn remove_totp(
     State(state): State<AppState>,
@@ -99,7 +99,7 @@ pub(super) async fn remove_totp(
 }
 
 /// Make new recovery codes in place of those before, with your password.
-#[utoipa::path(post, path = "/v1/me/totp/recovery-codes", tag = "me", request_body = OwnPassword,
+#[utoipa::path(post, path = "/v1/me/totp/recovery-codes", operation_id = "renew", tag = "me", request_body = OwnPassword,
     responses((status = 200, body = RecoveryCodes), Problems))]
 pub(super) async fn new_recovery_codes(
     State(state): State<AppState>,

@@ -80,7 +80,7 @@ pub(super) async fn remove(
 }
 
 /// Read the issuer that signs the platform's people in.
-#[utoipa::path(get, path = "/v1/oidc", tag = "oidc", responses((status = 200, body = OidcIssuerBody, headers(("ETag"))), Problems))]
+#[utoipa::path(get, path = "/v1/oidc", operation_id = "get", tag = "oidc", responses((status = 200, body = OidcIssuerBody, headers(("ETag"))), Problems))]
 pub(super) async fn get_platforms(State(state): State<AppState>, Caller(caller): Caller) -> Result<Response, Problem> {
     read(&state, &caller, None).await
 }
@@ -88,7 +88,7 @@ pub(super) async fn get_platforms(State(state): State<AppState>, Caller(caller):
 /// Set the issuer that signs the platform's people in.
 ///
 /// As for a tenant; it takes a caller who may do everything.
-#[utoipa::path(put, path = "/v1/oidc", tag = "oidc", params(("If-Match" = Option<String>, Header)), request_body = OidcIssuerSet,
+#[utoipa::path(put, path = "/v1/oidc", operation_id = "set", tag = "oidc", params(("If-Match" = Option<String>, Header)), request_body = OidcIssuerSet,
     responses((status = 200, body = OidcIssuerBody, headers(("ETag"))), Problems))]
 pub(super) async fn set_platforms(
     State(state): State<AppState>,
@@ -100,7 +100,7 @@ pub(super) async fn set_platforms(
 }
 
 /// Take the issuer of the platform away.
-#[utoipa::path(delete, path = "/v1/oidc", tag = "oidc", params(("If-Match" = Option<String>, Header)),
+#[utoipa::path(delete, path = "/v1/oidc", operation_id = "remove", tag = "oidc", params(("If-Match" = Option<String>, Header)),
     responses((status = 204, description = "Removed"), Problems))]
 pub(super) async fn remove_platforms(
     State(state): State<AppState>,

@@ -94,7 +94,7 @@ pub(super) async fn sign_out(
 }
 
 /// Read the keys that access tokens are verified with (RFC 7517).
-#[utoipa::path(get, path = "/v1/jwks.json", tag = "sign-in", responses((status = 200, body = JwksBody), Problems))]
+#[utoipa::path(get, path = "/v1/jwks.json", operation_id = "get", tag = "sign-in", responses((status = 200, body = JwksBody), Problems))]
 pub(super) async fn jwks(State(state): State<AppState>) -> Result<Response, Problem> {
     let mut response = Json(JwksBody::from(state.directory.jwks().await?)).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, JWKS_CACHE);

@@ -165,7 +165,7 @@ pub(super) async fn test(
 }
 
 /// List a webhook's deliveries, newest first.
-#[utoipa::path(get, path = "/v1/webhooks/{id}/deliveries", tag = "webhooks",
+#[utoipa::path(get, path = "/v1/webhooks/{id}/deliveries", operation_id = "list", tag = "webhooks",
     params(("id" = String, Path), PageParams,
         ("state" = Option<DeliveryWord>, Query, description = "In this state only")),
     responses((status = 200, body = WebhookDeliveryList), Problems))]
@@ -187,7 +187,7 @@ pub(super) async fn deliveries(
 }
 
 /// Read a delivery, with what is sent.
-#[utoipa::path(get, path = "/v1/webhooks/{id}/deliveries/{delivery}", tag = "webhooks",
+#[utoipa::path(get, path = "/v1/webhooks/{id}/deliveries/{delivery}", operation_id = "get", tag = "webhooks",
     params(("id" = String, Path), ("delivery" = String, Path, description = "The delivery's id", example = "dlv_42")),
     responses((status = 200, body = WebhookDeliveryWhole), Problems))]
 pub(super) async fn delivery(
