@@ -49,6 +49,7 @@ pub struct LiveSessionBody {
     /// What it logged in with; null for a token or a certificate.
     credential: Option<CredentialBody>,
     /// How it proved itself: `user`, `apop` or the SASL mechanism.
+    #[schema(examples("user"))]
     mechanism: &'static str,
     /// Whether it speaks TLS.
     tls: TlsWord,

@@ -190,6 +190,7 @@ pub struct MigrationNew {
     /// Where the mail comes from. It must be reachable over the public internet, or by what the operator allows.
     pub source: MigrationSource,
     /// Whose mail. The body is kept sealed and wiped account by account.
+    #[schema(min_items = 1)]
     pub accounts: Vec<MigrationAccount>,
 }
 

@@ -25,7 +25,9 @@ fn parameter(name: &str) -> Option<(&'static str, Value)> {
         "domain" => ("The domain's name", json!({"minLength": 1, "maxLength": 253})),
         "address" => ("The address, in any spelling that means it", json!({"minLength": 3, "maxLength": 320})),
         "unique_id" => ("The message's unique-id, as UIDL shows it", json!({"pattern": "^[!-~]{1,70}$"})),
-        "id" => ("The opaque id, as `id` shows it", json!({"pattern": "^[a-z]+_[0-9a-z]{1,64}$"})),
+        "id" | "delivery" | "admin" => {
+            ("The opaque id, as `id` shows it", json!({"pattern": "^[a-z]+_[0-9a-z]{1,64}$"}))
+        }
         "session" => ("The session's id", json!({"pattern": "^sess_[0-9a-f]{32}$"})),
         "account" => ("The account's address", json!({"minLength": 3, "maxLength": 320})),
         "prefix" => ("What it begins with", json!({"minLength": 1, "maxLength": 255})),
@@ -47,8 +49,8 @@ fn parameter(name: &str) -> Option<(&'static str, Value)> {
     })
 }
 
-/// The longest text of a parameter that nobody bounded: a request line is not longer.
-const LONGEST: u32 = 8000;
+/// The longest text of a parameter that nobody bounded: however it is spelt, a request line holds it.
+const LONGEST: u32 = 2000;
 
 /// Finishes the document. What has no example is answered too, as `METHOD PATH: what`.
 pub(crate) fn finish(document: &mut Value) -> Vec<String> {
