@@ -129,6 +129,14 @@ impl Config {
                  the messages of a session must be there to its end"
             );
         }
+        // A commit may come half a day after its segment was named; until then the row that makes a late one fail must be there.
+        let orphan = self.worker.sweep.orphan_age_seconds;
+        if roles.contains(&Role::Worker) && orphan < ORPHAN_SECONDS {
+            bail!(
+                "worker.sweep.orphan_age_seconds ({orphan}) must be at least {ORPHAN_SECONDS}: \
+                 what is younger may be a delivery under way"
+            );
+        }
         if let Err(error) = self.directory.sign_in.check().and_then(|()| self.admin.check()) {
             bail!(error);
         }
@@ -141,6 +149,9 @@ impl Config {
         Ok(())
     }
 }
+
+/// Longer than the database takes a commit of a segment after it was named (12 hours), by as much as clocks may differ.
+const ORPHAN_SECONDS: u64 = 13 * 3600;
 
 #[cfg(test)]
 mod tests {
@@ -177,5 +188,14 @@ mod tests {
                 assert!(keys.contains(&field), "{field} is not in docs/configuration.md");
             }
         }
+    }
+
+    #[test]
+    fn an_object_that_may_be_a_delivery_under_way_is_no_orphan() {
+        let mut config = Config::default();
+        assert!(config.check(&[Role::Worker], None).is_ok());
+        config.worker.sweep.orphan_age_seconds = ORPHAN_SECONDS - 1;
+        let refused = config.check(&[Role::Worker], None).unwrap_err().to_string();
+        assert!(refused.contains("orphan_age_seconds"), "{refused}");
     }
 }
