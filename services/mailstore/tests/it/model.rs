@@ -115,7 +115,7 @@ impl Run {
     fn start(&self, process: &Process, step: Step) -> tokio::task::JoinHandle<Outcome> {
         let targets = self.accounts.clone();
         let (lmtp, pop3, admin) = (process.lmtp.clone(), process.pop3.clone(), process.admin.clone());
-        let (sweeper, compactor) = (process.sweeper.clone(), process.compactor.clone());
+        let (sweeper, compactor) = (process.patient_sweeper.clone(), process.compactor.clone());
         let done = |error: Option<mailstore::Error>| match error {
             None => Outcome::Done,
             Some(error) => Outcome::Failed(error.to_string()),

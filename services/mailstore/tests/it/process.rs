@@ -62,6 +62,8 @@ pub(crate) struct Process {
     pub(crate) admin: Mailstore,
     pub(crate) worker: Mailstore,
     pub(crate) sweeper: Sweeper,
+    /// The same beside work that is under way: what is younger than a late commit may be is no orphan yet, as configurations say too.
+    pub(crate) patient_sweeper: Sweeper,
     pub(crate) compactor: Compactor,
 }
 
@@ -88,11 +90,14 @@ impl Process {
         let pop3 = Mailstore::open(parts(DbRole::Pop3).await).await.unwrap();
         let admin = Mailstore::open(parts(DbRole::Admin).await).await.unwrap();
         let worker = parts(DbRole::Worker).await;
-        let sweeper = Sweeper::new(worker.pool.clone(), worker.store.clone(), &worker.store_settings, SWEEP);
+        let sweeping =
+            |settings| Sweeper::new(worker.pool.clone(), worker.store.clone(), &worker.store_settings, settings);
+        let sweeper = sweeping(SWEEP);
+        let patient_sweeper = sweeping(SweepSettings { orphan_age_seconds: 13 * 3_600, ..SWEEP });
         let compactor = Compactor::new(&worker, COMPACT);
         let worker = Mailstore::open(worker).await.unwrap();
         drop(entered);
-        Self { runtime: Some(runtime), lmtp, pop3, admin, worker, sweeper, compactor }
+        Self { runtime: Some(runtime), lmtp, pop3, admin, worker, sweeper, patient_sweeper, compactor }
     }
 
     /// Runs something in it.
