@@ -26,6 +26,7 @@ pub(crate) async fn run(arguments: &CheckArguments) -> anyhow::Result<()> {
     let tls = config.tls.load()?;
     println!("ok  tls: {}", if tls.is_some() { "certificate and key go together" } else { "none is configured" });
     config.check(&roles, tls.as_ref())?;
+    config.check_serving(&roles)?;
     println!("ok  roles: {roles:?}");
     if !arguments.connect {
         return Ok(());

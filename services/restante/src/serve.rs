@@ -20,6 +20,7 @@ pub(crate) async fn run(arguments: &ServeArguments) -> anyhow::Result<()> {
     let environment = Environment::read(&roles)?;
     let tls = config.tls.load()?;
     config.check(&roles, tls.as_ref())?;
+    config.check_serving(&roles)?;
     let listeners = Listeners::bind(&config, &roles).await?;
     let shutdown = Shutdown::new();
     tokio::spawn(shutdown.clone().on_signals(config.shutdown.grace()));
