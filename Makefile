@@ -8,6 +8,8 @@ VENV := $(CACHE)/venv/bin
 # The clone's own copy: another clone that builds meanwhile replaces what lies in the shared cache.
 BINARY := $(CURDIR)/target/restante
 KEEP := mkdir -p target && cp -f $(CARGO_TARGET_DIR)/debug/restante
+# End-to-end tests wait more than they work: two files of them at a time. The long campaigns measure, and have the machine alone.
+WORKERS ?= 2
 E2E := RESTANTE_BINARY=$(BINARY) $(VENV)/pytest -c tests/pytest.ini tests/e2e
 
 # How long each fuzz target runs.
@@ -86,7 +88,7 @@ fuzz:
 	tests/fuzz $(FUZZ_SECONDS)
 
 e2e:
-	$(E2E) $(ARGS)
+	$(E2E) -n $(WORKERS) --dist loadfile $(ARGS)
 
 bench-mailstore:
 	@tests/install

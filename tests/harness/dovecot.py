@@ -12,6 +12,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
@@ -77,6 +78,8 @@ class Dovecot:
         self.process: Process | None = None
         self.ports = dict(zip(["lmtp", *names], ports.free(len(names) + 1), strict=True))
         self.certificate = root / "cert.pem"
+        # Its sockets: a path of their own, since one of a socket has room for about a hundred octets.
+        self._run = Path(tempfile.mkdtemp(prefix="restante-dovecot-"))
         self._protocols, self._more, self._values = protocols, more, values
 
     def __enter__(self) -> Self:
@@ -89,7 +92,7 @@ class Dovecot:
              "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:127.0.0.2,IP:::1"],
             check=True, capture_output=True,
         )  # fmt: skip
-        values = {"root": self.root, "run": self.root / "run", **self._values, **self.ports}
+        values = {"root": self.root, "run": self._run, **self._values, **self.ports}
         configuration = self.root / "dovecot.conf"
         configuration.write_text(
             CONFIGURATION.format(
@@ -97,10 +100,9 @@ class Dovecot:
                 group=grp.getgrgid(entry.pw_gid).gr_name, uid=entry.pw_uid, gid=entry.pw_gid, **values,
             )
         )  # fmt: skip
-        for part in ("home", "run"):
-            (self.root / part).mkdir()
+        (self.root / "home").mkdir()
         self.prepare()
-        for path in [self.root, *self.root.rglob("*")]:
+        for path in [self._run, self.root, *self.root.rglob("*")]:
             os.chown(path, entry.pw_uid, entry.pw_gid)
         for path in self.root.parents:
             # The server must be able to come to its directory.
@@ -130,6 +132,7 @@ class Dovecot:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.stop()
             self.process = None
+        shutil.rmtree(self._run, ignore_errors=True)
 
     def log(self) -> str:
         path = self.root / "dovecot.log"

@@ -24,7 +24,7 @@ class SeaweedFs:
         # What it may take at most, from its next start on.
         self.volumes, self.volume_megabytes = 100, 512
         # Of each of its ports SeaweedFS also takes port + 10 000 for gRPC.
-        self.master, self.volume, self.filer, self.s3 = ports.free(4, highest=55535)
+        self.master, self.volume, self.filer, self.s3 = ports.free(4, beside=(10000,))
         (directory / "data").mkdir(parents=True, exist_ok=True)
         identity = {
             "name": "restante",
