@@ -12,7 +12,7 @@ use mail_types::{Address, DomainName, SessionUuid, TenantSlug};
 use sha2::{Digest as _, Sha256};
 
 use crate::AppState;
-use crate::fields::Fields;
+use crate::fields::{Fields, moment};
 use crate::guard::{DRY_RUN, is_safe};
 use crate::problem::{Kind, Problem};
 
@@ -239,10 +239,7 @@ impl Params {
 
     /// A time (RFC 3339).
     pub(crate) fn time(&mut self, name: &str) -> Result<Option<DateTime<Utc>>, Problem> {
-        self.parsed(name, |text| match DateTime::parse_from_rfc3339(text) {
-            Ok(time) => Ok(time.with_timezone(&Utc)),
-            Err(_) => Err("must be a time as in RFC 3339: 2026-11-24T06:35:16Z"),
-        })
+        self.parsed(name, moment)
     }
 
     /// `limit` and `cursor`.

@@ -273,11 +273,13 @@ pub(crate) fn count(value: &Value) -> Read<i32> {
 
 /// A time (RFC 3339).
 pub(crate) fn time(value: &Value) -> Read<DateTime<Utc>> {
-    let text = text(value)?;
-    match DateTime::parse_from_rfc3339(&text) {
-        Ok(time) => Ok(time.with_timezone(&Utc)),
-        Err(_) => refused("invalid", "must be a time as in RFC 3339: 2026-11-24T06:35:16Z"),
-    }
+    moment(&text(value)?).or_else(|detail| refused("invalid", detail))
+}
+
+/// A time as text, in a body or in a query; the error says what it must be.
+pub(crate) fn moment(text: &str) -> Result<DateTime<Utc>, &'static str> {
+    let time = DateTime::parse_from_rfc3339(text).map_err(|_| "must be a time as in RFC 3339: 2026-11-24T06:35:16Z")?;
+    Ok(time.with_timezone(&Utc))
 }
 
 #[cfg(test)]

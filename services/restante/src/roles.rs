@@ -90,6 +90,7 @@ impl Process {
         let store = &self.environment.store;
         let store = mailstore::open_store(&store.url, store.key(), &self.config.object_store)
             .context("RESTANTE_OBJECT_STORE_URL")?;
+        let egress = Egress::new(&self.config.egress, &self.config.dns).context("egress")?;
         let memory = self.config.mailstore.memory_budget();
         let frames = self.config.mailstore.frame_cache(roles.contains(&Role::Pop3));
         let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
@@ -148,8 +149,8 @@ impl Process {
                 );
                 let sweeper = mailstore::Sweeper::new(pool, Arc::clone(&store), &self.config.object_store, sweep);
                 let compactor = mailstore::Compactor::new(&parts, compact);
-                let migrations = self.migrations(parts).await?;
-                let egress = Egress::new(&self.config.egress, &self.config.dns).context("egress")?;
+                let migrations = self.migrations(parts, egress.clone()).await?;
+                let egress = egress.clone();
                 let hands =
                     worker::Hands { sweeper, compactor, check, housekeeper, deliveries, egress, directory, migrations };
                 self.worker(hands, &mut serve_later);
@@ -174,12 +175,12 @@ impl Process {
                 async move { mailstore.ping().await }
             });
             match role {
-                Role::Pop3 => self.pop3(&mut listeners, directory, mailstore, &mut serve_later)?,
+                Role::Pop3 => self.pop3(&mut listeners, directory, mailstore, egress.clone(), &mut serve_later)?,
                 Role::Lmtp => self.lmtp(&mut listeners, directory, mailstore, &mut serve_later)?,
                 _ => {
                     administration =
                         Some(Administration { pool, directory: directory.clone(), mailstore: mailstore.clone() });
-                    self.admin(&mut listeners, directory, mailstore, &mut serve_later)?;
+                    self.admin(&mut listeners, directory, mailstore, egress.clone(), &mut serve_later)?;
                 }
             }
         }
@@ -214,13 +215,12 @@ impl Process {
     }
 
     /// Memory of their own: a migration holds a segment's worth of messages, and takes none from those who deliver.
-    async fn migrations(&self, parts: Parts) -> anyhow::Result<worker::Migrations> {
+    async fn migrations(&self, parts: Parts, egress: Egress) -> anyhow::Result<worker::Migrations> {
         let bounds = mailstore::ImportSettings::default().memory_octets();
         let mut settings = parts.settings.clone();
         settings.memory_octets = bounds * u64::from(self.config.worker.jobs.migrations.max(1));
         let memory = settings.memory_budget();
         let mailstore = Mailstore::open(Parts { settings, memory, ..parts }).await.context("worker")?;
-        let egress = Egress::new(&self.config.egress, &self.config.dns).context("egress")?;
         let tls = net::client::ClientTls::new(None).context("worker")?;
         Ok(worker::Migrations { mailstore, egress, tls })
     }
@@ -230,9 +230,9 @@ impl Process {
         listeners: &mut Listeners,
         directory: Directory,
         mailstore: Mailstore,
+        egress: Egress,
         serve: &mut Vec<Serve>,
     ) -> anyhow::Result<()> {
-        let egress = Egress::new(&self.config.egress, &self.config.dns).context("egress")?;
         let directory = directory.with_issuers(Arc::new(Issuers::new(egress)));
         let server = pop3d::Server::new(
             self.config.pop3.clone(),
@@ -279,9 +279,9 @@ impl Process {
         listeners: &mut Listeners,
         directory: Directory,
         mailstore: Mailstore,
+        egress: Egress,
         serve: &mut Vec<Serve>,
     ) -> anyhow::Result<()> {
-        let egress = Egress::new(&self.config.egress, &self.config.dns).context("egress")?;
         let directory = directory.with_oidc(Arc::new(admin_api::Issuers::new(egress.clone())));
         let state = admin_api::AppState {
             directory,

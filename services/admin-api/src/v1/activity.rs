@@ -5,7 +5,6 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use directory::{ActivityFilter, Error};
 
-use super::expunged::moment;
 use crate::AppState;
 use crate::answer::list as page;
 use crate::bodies::{ActivityBody, DiagnosisBody};
@@ -35,8 +34,8 @@ pub(super) async fn list(
     let request = params.page()?;
     let filter = ActivityFilter {
         accepted: params.parsed("result", result)?,
-        since: params.parsed("since", moment)?,
-        until: params.parsed("until", moment)?,
+        since: params.time("since")?,
+        until: params.time("until")?,
     };
     let activity = state.directory.activity(&caller, &address(&path)?, filter, &request).await?;
     Ok(page(activity.map(ActivityBody::from)).into_response())

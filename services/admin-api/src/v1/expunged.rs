@@ -2,7 +2,6 @@
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, Utc};
 use directory::{Account, Effect};
 use mail_types::{SessionUuid, UniqueId};
 use mailstore::{ExpungedFilter, Restored, RestoredBy, Selection};
@@ -32,8 +31,8 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let request = params.page()?;
     let filter = ExpungedFilter {
-        since: params.parsed("since", moment)?,
-        until: params.parsed("until", moment)?,
+        since: params.time("since")?,
+        until: params.time("until")?,
         session: params.parsed("session", session_id)?,
     };
     let account = state.directory.account(&caller, &address(&path)?).await?;
@@ -96,11 +95,6 @@ fn read(mut fields: Fields) -> Result<Selection, Problem> {
 
 fn session_id(text: &str) -> Result<SessionUuid, &'static str> {
     session(text).map_err(|_| "must be the id of a session: sess_…")
-}
-
-pub(super) fn moment(text: &str) -> Result<DateTime<Utc>, &'static str> {
-    let time = DateTime::parse_from_rfc3339(text).map_err(|_| "must be a time as in RFC 3339: 2026-11-24T06:35:16Z")?;
-    Ok(time.with_timezone(&Utc))
 }
 
 /// The work of a restore, to be done once.
