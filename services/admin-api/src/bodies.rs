@@ -23,9 +23,9 @@ pub use desk::{
     TranscriptWhole, TranscriptsBegin,
 };
 pub use identity::{
-    AdminBody, AdminNew, AdminPasswordSet, AdminPatch, JwkBody, JwksBody, MeBody, OwnPassword, OwnPasswordSet,
-    RecoveryCodes, RefreshNew, SignInMethodWord, SignInNew, SignInSessionBody, SignOut, SignedOut, TokensBody,
-    TotpConfirm, TotpOffered,
+    AdminBody, AdminNew, AdminPasswordSet, AdminPatch, JwkBody, JwksBody, KeepWord, MeBody, OwnPassword,
+    OwnPasswordSet, RecoveryCodes, RefreshByCookie, RefreshByToken, RefreshNew, SignInMethodWord, SignInMethodsBody,
+    SignInNew, SignInSessionBody, SignOut, SignedOut, TokensBody, TotpConfirm, TotpOffered,
 };
 pub use imports::{
     AccountLine, ImportBody, ImportErrorBody, ImportKindWord, ImportProgress, ImportStateWord, MigratedAccountBody,

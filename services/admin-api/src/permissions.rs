@@ -111,6 +111,7 @@ pub(crate) const OPERATIONS: &[(Method, &str, Needs)] = &[
     (GET, "/v1/sign-in/oidc", Nobody),
     (GET, CALLBACK, Nobody),
     (POST, "/v1/sign-in/code", Nobody),
+    (GET, "/v1/sign-in/methods", Nobody),
     (POST, "/v1/sign-in", Nobody),
     (POST, "/v1/sign-in/refresh", Nobody),
     (POST, "/v1/sign-out", Person),

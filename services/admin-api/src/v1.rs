@@ -80,6 +80,7 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(sign_in::sign_in))
         .routes(routes!(sign_in::refresh))
         .routes(routes!(sign_in::sign_out))
+        .routes(routes!(sign_in::methods))
         .routes(routes!(sign_in::jwks))
         .routes(routes!(sign_in_sessions::list))
         .routes(routes!(sign_in_sessions::end))

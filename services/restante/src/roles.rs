@@ -289,6 +289,7 @@ impl Process {
             config: Arc::new(self.config.admin.clone()),
             egress,
             publish: Arc::new(self.config.publish.clone()),
+            console: admin_api::Console::embedded(),
             host: self.config.lmtp.host.as_str().into(),
             clock: Arc::clone(&self.clock),
             random: Arc::clone(&self.random),

@@ -8,7 +8,9 @@
 
 mod audit;
 mod clients;
+mod console;
 mod conventions;
+mod cookies;
 mod deletion;
 mod desk;
 mod documents;
