@@ -6,6 +6,7 @@ mod desk;
 mod identity;
 mod imports;
 mod oidc;
+mod overview;
 mod policy;
 mod requests;
 mod resources;
@@ -32,6 +33,9 @@ pub use imports::{
     MigrationAccount, MigrationNew, MigrationSource, ProtocolWord, SourceTlsWord,
 };
 pub use oidc::{OidcIssuerBody, OidcIssuerSet, RequiredClaimBody, RoleClaimBody, SignInCode};
+pub use overview::{
+    HealthBody, HealthWord, OverviewBody, OverviewBucketBody, OverviewFailureBody, OverviewFullBody, PartWord,
+};
 pub use policy::{
     AccountPolicy, AccountSessions, AddressClaimWord, Days, DeleWord, DevicePolicy, DomainPolicy, ExpireWord, LastDays,
     NeverWord, OauthPolicy, OverQuotaWord, TenantPolicy, TenantSessions, Utf8Word, ViewName, ViewWord,

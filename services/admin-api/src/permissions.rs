@@ -80,6 +80,7 @@ pub(crate) const OPERATIONS: &[(Method, &str, Needs)] = &[
     (GET, "/v1/accounts/{address}/transcripts/{id}", A(P::TranscriptsRead)),
     (DELETE, "/v1/accounts/{address}/transcripts/{id}", A(P::TranscriptsWrite)),
     (GET, "/v1/search", A(P::AccountsRead)),
+    (GET, "/v1/overview", A(P::UsageRead)),
     (POST, "/v1/aliases", A(P::AliasesWrite)),
     (GET, "/v1/aliases", A(P::AliasesRead)),
     (GET, "/v1/aliases/{address}", A(P::AliasesRead)),

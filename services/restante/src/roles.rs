@@ -14,7 +14,7 @@ use runtime::{
 };
 use tokio::{net::TcpListener, task::JoinSet};
 
-use crate::{cli::Role, config::Config, environment::Environment, issuers::Issuers};
+use crate::{cli::Role, config::Config, environment::Environment, heartbeat, issuers::Issuers};
 
 /// How long a start waits for a database that is not there yet.
 const START_PATIENCE: Duration = Duration::from_secs(60);
@@ -149,6 +149,7 @@ impl Process {
                 let sweeper = mailstore::Sweeper::new(pool, Arc::clone(&store), &self.config.object_store, sweep);
                 let compactor = mailstore::Compactor::new(&parts, compact);
                 let migrations = self.migrations(parts).await?;
+                self.beats(migrations.mailstore.clone(), "worker", &mut serve_later);
                 let egress = Egress::new(&self.config.egress, &self.config.dns).context("egress")?;
                 let hands =
                     worker::Hands { sweeper, compactor, check, housekeeper, deliveries, egress, directory, migrations };
@@ -179,6 +180,7 @@ impl Process {
                 _ => {
                     administration =
                         Some(Administration { pool, directory: directory.clone(), mailstore: mailstore.clone() });
+                    self.beats(mailstore.clone(), "admin", &mut serve_later);
                     self.admin(&mut listeners, directory, mailstore, &mut serve_later)?;
                 }
             }
@@ -297,6 +299,15 @@ impl Process {
         let (listeners, shutdown) = (std::mem::take(&mut listeners.admin), self.shutdown.clone());
         serve.push(Box::pin(async move { admin_api::serve(listeners, state, shutdown).await.context("admin") }));
         Ok(())
+    }
+
+    fn beats(&self, mailstore: Mailstore, role: &'static str, serve: &mut Vec<Serve>) {
+        let (address, random, shutdown) =
+            (self.config.lmtp.host.clone(), Arc::clone(&self.random), self.shutdown.clone());
+        serve.push(Box::pin(async move {
+            heartbeat::run(mailstore, role, address, &*random, shutdown).await;
+            Ok(())
+        }));
     }
 
     fn worker(&self, hands: worker::Hands, serve: &mut Vec<Serve>) {

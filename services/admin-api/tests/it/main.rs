@@ -25,6 +25,7 @@ mod isolation;
 mod lifecycle;
 mod messages;
 mod oidc;
+mod overview;
 mod pages;
 mod refusals;
 mod server;
