@@ -3,7 +3,7 @@ import { createTheme, localStorageColorSchemeManager } from '@mantine/core';
 // The shades are chosen for contrast: text in the primary colour has 4.5 to 1 and more on both grounds.
 export const theme = createTheme({
   primaryColor: 'blue',
-  primaryShade: { light: 8, dark: 7 },
+  primaryShade: { light: 8, dark: 8 },
   autoContrast: true,
   cursorType: 'pointer',
   respectReducedMotion: true,
