@@ -15,19 +15,21 @@ E2E := RESTANTE_BINARY=$(BINARY) $(VENV)/pytest -c tests/pytest.ini tests/e2e
 # How long each fuzz target runs.
 FUZZ_SECONDS ?= 60
 
-.PHONY: help demo test soak faults build fmt fmt-check lint deny unit fuzz e2e bench-mailstore
+.PHONY: help demo test soak faults web build fmt fmt-check lint deny unit fuzz e2e bench-mailstore
 help:
 	@echo 'make demo   run the whole service on a private PostgreSQL and a local directory, with sample mail'
 	@echo 'make test   everything that CI runs'
 	@echo 'make soak   the long campaigns; writes docs/soak.md'
 	@echo 'make bench-mailstore   measures the mailstore; writes the figures of docs/mailstore.md'
 	@echo 'make build  the binary (debug)        make fmt    format Rust and Python'
+	@echo 'make web    the console alone'
 	@echo 'make lint   clippy, cargo deny, ruff  make unit   tests of the crates'
 	@echo 'make fuzz   every fuzz target, FUZZ_SECONDS=60 each; see docs/fuzzing.md'
 	@echo 'make e2e    end-to-end tests (ARGS="-k lmtp" chooses)'
 
 demo:
 	@tests/install demo
+	@$(MAKE) --no-print-directory --silent web
 	@cargo build --locked --quiet -p restante
 	@$(KEEP) $(BINARY)
 	@exec $(BINARY) dev --data-dir ./demo-data --demo
@@ -56,7 +58,18 @@ faults:
 	@$(KEEP) $(CURDIR)/target/restante-faults
 	@$(MAKE) --no-print-directory build
 
-build:
+# The console, which the binary holds: built where it is older than its sources.
+WEB := web-admin
+WEB_SOURCES = $(shell find $(WEB) -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null)
+web: $(WEB)/dist/index.html
+
+$(WEB)/node_modules/.package-lock.json: $(WEB)/package.json $(WEB)/package-lock.json
+	npm --prefix $(WEB) ci --ignore-scripts --no-audit --no-fund --silent
+
+$(WEB)/dist/index.html: $(WEB)/node_modules/.package-lock.json $(WEB_SOURCES)
+	npm --prefix $(WEB) run --silent build
+
+build: web
 	cargo build --locked -p restante
 	@$(KEEP) $(BINARY)
 
@@ -70,7 +83,7 @@ fmt-check:
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	$(VENV)/ruff format --quiet --check tests
 
-lint:
+lint: web
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	$(VENV)/ruff check --quiet tests
 
@@ -81,7 +94,7 @@ deny:
 	# Without licences: what the targets use beside the crates above is in no program.
 	cargo deny --offline --locked --manifest-path fuzz/Cargo.toml --config .deny.toml check bans sources
 
-unit:
+unit: web
 	tests/with-postgres cargo nextest run --locked --workspace
 
 fuzz:

@@ -6,6 +6,7 @@ mod desk;
 mod identity;
 mod imports;
 mod oidc;
+mod overview;
 mod policy;
 mod requests;
 mod resources;
@@ -23,15 +24,18 @@ pub use desk::{
     TranscriptWhole, TranscriptsBegin,
 };
 pub use identity::{
-    AdminBody, AdminNew, AdminPasswordSet, AdminPatch, JwkBody, JwksBody, MeBody, OwnPassword, OwnPasswordSet,
-    RecoveryCodes, RefreshNew, SignInMethodWord, SignInNew, SignInSessionBody, SignOut, SignedOut, TokensBody,
-    TotpConfirm, TotpOffered,
+    AdminBody, AdminNew, AdminPasswordSet, AdminPatch, JwkBody, JwksBody, KeepWord, MeBody, OwnPassword,
+    OwnPasswordSet, RecoveryCodes, RefreshByCookie, RefreshByToken, RefreshNew, SignInMethodWord, SignInMethodsBody,
+    SignInNew, SignInSessionBody, SignOut, SignedOut, TokensBody, TotpConfirm, TotpOffered,
 };
 pub use imports::{
     AccountLine, ImportBody, ImportErrorBody, ImportKindWord, ImportProgress, ImportStateWord, MigratedAccountBody,
     MigrationAccount, MigrationNew, MigrationSource, ProtocolWord, SourceTlsWord,
 };
 pub use oidc::{OidcIssuerBody, OidcIssuerSet, RequiredClaimBody, RoleClaimBody, SignInCode};
+pub use overview::{
+    HealthBody, HealthWord, OverviewBody, OverviewBucketBody, OverviewFailureBody, OverviewFullBody, PartWord,
+};
 pub use policy::{
     AccountPolicy, AccountSessions, AddressClaimWord, Days, DeleWord, DevicePolicy, DomainPolicy, ExpireWord, LastDays,
     NeverWord, OauthPolicy, OverQuotaWord, TenantPolicy, TenantSessions, Utf8Word, ViewName, ViewWord,

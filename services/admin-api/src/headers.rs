@@ -3,6 +3,7 @@
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::Config;
+use crate::console::PagePolicy;
 
 /// The page of the document: its own scripts and styles, and nothing from elsewhere. Swagger UI writes styles into elements, and
 /// has its pictures as `data:`.
@@ -21,13 +22,15 @@ const ALWAYS: [(HeaderName, &str); 5] = [
     (HeaderName::from_static("cross-origin-embedder-policy"), "require-corp"),
 ];
 
-/// Writes them; `route` is the pattern of the path.
-pub(crate) fn secure(headers: &mut HeaderMap, route: &str, config: &Config) {
+/// Writes them; `route` is the pattern of the path, `own` what the answer says itself.
+pub(crate) fn secure(headers: &mut HeaderMap, route: &str, own: Option<PagePolicy>, config: &Config) {
     for (name, value) in ALWAYS {
         headers.insert(name, HeaderValue::from_static(value));
     }
     let page = route == "/docs" || route.starts_with("/docs/");
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(if page { PAGE } else { NO_PAGE }));
+    let policy = own.map(|PagePolicy(policy)| policy);
+    let policy = policy.unwrap_or(HeaderValue::from_static(if page { PAGE } else { NO_PAGE }));
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     if config.hsts_seconds > 0
         && let Ok(value) = HeaderValue::from_str(&format!("max-age={}", config.hsts_seconds))

@@ -11,6 +11,8 @@ pub mod bodies;
 mod caller;
 mod clients;
 mod config;
+mod console;
+mod cookies;
 mod dns;
 mod extract;
 mod fields;
@@ -34,8 +36,7 @@ mod v1;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::response::Redirect;
-use axum::routing::get;
+use axum::routing::{any, get};
 use directory::Directory;
 use mail_types::{Clock, Random};
 use mailstore::Mailstore;
@@ -45,6 +46,7 @@ use utoipa_swagger_ui::SwaggerUi;
 use crate::guard::Guard;
 
 pub use config::{Config, ImportsConfig, Origin};
+pub use console::{Console, ConsoleFile};
 pub use issuers::Issuers;
 pub use openapi::document as openapi;
 pub use publish::Publish;
@@ -64,6 +66,8 @@ pub struct AppState {
     pub egress: Egress,
     /// What tenants are told to publish, and mail clients to connect to.
     pub publish: Arc<Publish>,
+    /// What browsers are shown.
+    pub console: Console,
     /// This host's name, as `Received` lines show it.
     pub host: Arc<str>,
     /// The time of day.
@@ -72,7 +76,7 @@ pub struct AppState {
     pub random: Arc<dyn Random>,
 }
 
-/// The whole service: the API, its document, and the page that shows it.
+/// The whole service: the API, its document, the page that shows it, and the console.
 pub fn router(state: AppState) -> Router {
     let (api, document) = v1::router().split_for_parts();
     let document = openapi::complete(document);
@@ -83,8 +87,8 @@ pub fn router(state: AppState) -> Router {
         .with_state(state.clone())
         .merge(docs)
         .merge(clients::router(state.clone()))
-        .route("/", get(async || Redirect::temporary("/docs/")))
         .route("/problems/{code}", get(problem::explain))
+        .fallback_service(any(console::serve).with_state(state.clone()))
         .layer(transport::compression())
         .layer(transport::cors(&state.config))
         .layer(axum::middleware::from_fn_with_state(state, observe::observe));

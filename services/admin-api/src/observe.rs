@@ -85,11 +85,12 @@ fn finish(mut response: Response, id: Uuid, route: &str, state: &AppState) -> (R
         headers.remove(header::CONTENT_LENGTH);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     }
+    let policy = response.extensions_mut().remove();
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
         headers.insert(REQUEST_ID, value);
     }
-    secure(headers, route, &state.config);
+    secure(headers, route, policy, &state.config);
     (response, code)
 }
 

@@ -44,6 +44,7 @@ use crate::problem::ProblemBody;
     components(schemas(ProblemBody, DryRun, EffectBody, Existence)),
     tags(
         (name = "tenants", description = "The operator's customers"),
+        (name = "overview", description = "How things stand"),
         (name = "search", description = "Everything by the beginning of its name"),
         (name = "domains", description = "Names under which accounts lie"),
         (name = "accounts", description = "One login and one maildrop each"),

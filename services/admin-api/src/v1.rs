@@ -15,6 +15,7 @@ mod live_sessions;
 mod me;
 mod messages;
 pub(crate) mod oidc;
+mod overview;
 mod passwords;
 mod search;
 mod sessions;
@@ -48,6 +49,7 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(accounts::restore))
         .routes(routes!(accounts::usage))
         .routes(routes!(search::search))
+        .routes(routes!(overview::get))
         .routes(routes!(passwords::set, passwords::remove))
         .routes(routes!(app_passwords::create, app_passwords::list))
         .routes(routes!(app_passwords::get, app_passwords::revoke))
@@ -80,6 +82,7 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(sign_in::sign_in))
         .routes(routes!(sign_in::refresh))
         .routes(routes!(sign_in::sign_out))
+        .routes(routes!(sign_in::methods))
         .routes(routes!(sign_in::jwks))
         .routes(routes!(sign_in_sessions::list))
         .routes(routes!(sign_in_sessions::end))

@@ -5,6 +5,7 @@
 //! ([`Tally`]), so that a login costs no write of its own. The rest is for administrators, under row-level security.
 
 mod activity;
+mod counts;
 mod diagnosis;
 mod live;
 mod reason;
@@ -13,6 +14,7 @@ mod tally;
 mod transcript;
 
 pub use activity::{Activity, ActivityFilter, ActivityKind, CredentialName, RefusedLogins};
+pub use counts::DomainCounts;
 pub use diagnosis::{Diagnosis, DnsFacts, Finding, Severity, rules_as_markdown};
 pub use live::{LiveSession, LiveSessionFilter};
 pub use reason::RefusalReason;

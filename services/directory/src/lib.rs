@@ -32,6 +32,7 @@ mod login;
 mod master_keys;
 mod memory;
 mod network;
+mod overview;
 mod page;
 mod password;
 mod policy;
@@ -73,9 +74,9 @@ pub use caller::{Caller, Principal, Reach, SignedIn};
 pub use credential::{AppPassword, IssuedAppPassword, NewAppPassword, Scope};
 pub use deliveries::{Became, Deliveries, DeliverySettings, DueDelivery, Tried};
 pub use desk::{
-    Activity, ActivityFilter, ActivityKind, Certificate, CredentialName, Diagnosis, DnsFacts, Finding, LiveReport,
-    LiveSession, LiveSessionFilter, NewTranscript, RefusalReason, RefusedAttempt, RefusedLogins, Report, Reported,
-    Severity, Tally, TallySettings, Transcript, TranscriptEntry, Whose, rules_as_markdown,
+    Activity, ActivityFilter, ActivityKind, Certificate, CredentialName, Diagnosis, DnsFacts, DomainCounts, Finding,
+    LiveReport, LiveSession, LiveSessionFilter, NewTranscript, RefusalReason, RefusedAttempt, RefusedLogins, Report,
+    Reported, Severity, Tally, TallySettings, Transcript, TranscriptEntry, Whose, rules_as_markdown,
 };
 pub use domain::{Domain, DomainChange, DomainFilter, NewDomain};
 pub use error::{Error, FieldError, Result};
@@ -91,6 +92,9 @@ pub use login::{
     certificate_addresses, parse_login,
 };
 pub use master_keys::{MasterKeyUse, master_key_use, note_command, reseal};
+pub use overview::{
+    Bucket as OverviewBucket, Full, Health, HealthState, MOST_HOURS as MOST_OVERVIEW_HOURS, Overview, Part,
+};
 pub use page::{DEFAULT_LIMIT, MAX_LIMIT, Page, PageRequest};
 pub use password::{MAX_OCTETS as MAX_PASSWORD_OCTETS, MIN_CHARACTERS as MIN_PASSWORD_CHARACTERS, NewPassword};
 pub use policy::{

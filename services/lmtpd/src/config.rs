@@ -30,6 +30,10 @@ pub struct Config {
     /// How long a peer may stay silent, or not read, in seconds. RFC 5321 section 4.5.3.2.7 asks for at least five minutes.
     /// Default: 300.
     pub idle_seconds: u64,
+    /// How often a process tells that it lives and whom it refused, in seconds; over 14 it would not count as alive. Default: 5.
+    pub report_seconds: u64,
+    /// The most domains, each with a minute, whose refused recipients are counted between two reports. Default: 10000.
+    pub report_domains: usize,
 }
 
 impl Default for Config {
@@ -43,6 +47,8 @@ impl Default for Config {
             max_connections: 1000,
             max_bad_commands: 20,
             idle_seconds: 300,
+            report_seconds: 5,
+            report_domains: 10_000,
         }
     }
 }
@@ -81,6 +87,8 @@ impl Config {
             ("max_connections", self.max_connections == 0),
             ("max_bad_commands", self.max_bad_commands == 0),
             ("idle_seconds", self.idle_seconds == 0),
+            ("report_seconds", self.report_seconds == 0),
+            ("report_domains", self.report_domains == 0),
         ] {
             if zero {
                 return Err(ConfigError::Zero(key));

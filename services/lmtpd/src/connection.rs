@@ -117,7 +117,10 @@ impl Connection {
                 let answer = self.resolve(&address, given, declared_octets).await;
                 let result = match &answer {
                     RecipientReply::Accepted(_) => "accepted",
-                    RecipientReply::Refused(refusal) => label(*refusal),
+                    RecipientReply::Refused(refusal) => {
+                        self.shared.report.refused(address.domain.as_str(), self.shared.clock.now());
+                        label(*refusal)
+                    }
                 };
                 metrics::RECIPIENTS.with_label_values(&[result]).inc();
                 tracing::debug!(session = %self.id, result, "recipient");

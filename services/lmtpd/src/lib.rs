@@ -8,9 +8,16 @@
 mod config;
 mod connection;
 mod metrics;
+mod report;
 mod transaction;
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use directory::Directory;
 use mail_types::{Clock, Random};
@@ -27,6 +34,8 @@ pub(crate) struct Shared {
     tls: Option<ServerTls>,
     directory: Directory,
     mailstore: Mailstore,
+    report: report::Reporter,
+    beating: AtomicBool,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
 }
@@ -48,7 +57,10 @@ impl Server {
     ) -> Result<Self, ConfigError> {
         config.check()?;
         let protocol = Arc::new(config.protocol());
-        Ok(Self(Arc::new(Shared { config, protocol, tls, directory, mailstore, clock, random })))
+        let report = report::Reporter::new(&config, directory.clone(), mailstore.clone(), &*random);
+        let beating = AtomicBool::new(false);
+        let shared = Shared { config, protocol, tls, directory, mailstore, report, beating, clock, random };
+        Ok(Self(Arc::new(shared)))
     }
 
     /// Serves a listener until draining has begun and every connection has ended: a transaction under way is finished, then its
@@ -58,11 +70,16 @@ impl Server {
         let listen = Listen { endpoint: listener.bound()?, proxy_from: listener.proxies().to_vec() };
         config::check_exposure(std::slice::from_ref(&listen), &self.0.config.peers).map_err(io::Error::other)?;
         let listen = Arc::new(listen);
+        // One heartbeat, however many listeners.
+        if !self.0.beating.swap(true, Ordering::Relaxed) {
+            tokio::spawn(self.0.report.clone().run(shutdown.clone()));
+        }
         listener
             .serve(self.0.config.limits(), lmtp_proto::TOO_MANY_CONNECTIONS, shutdown, |stream, peer| {
                 connection::serve(self.0.clone(), listen.clone(), stream, peer, shutdown.clone())
             })
             .await;
+        self.0.report.close().await;
         Ok(())
     }
 }

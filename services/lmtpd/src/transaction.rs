@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::IpAddr, time::Instant};
 
 use lmtp_proto::{DeliveryReply, Envelope, Refusal};
-use mail_types::TenantId;
+use mail_types::{DomainName, TenantId};
 use mailstore::{Delivery, DeliveryVerdict, Incoming, IncomingError, Recipient, received_line};
 
 use crate::{Shared, metrics};
@@ -51,7 +51,8 @@ impl Transaction {
         let Self { id, origin, envelope, incoming, octets } = self;
         let recipients = envelope.recipients.len();
         let begun = shared.clock.monotonic();
-        let results = match incoming {
+        let domains: Vec<_> = envelope.recipients.iter().map(|recipient| domain(&recipient.given)).collect();
+        let results: Vec<_> = match incoming {
             Ok(incoming) => {
                 let received = received_line(
                     &envelope.lhlo,
@@ -73,6 +74,9 @@ impl Transaction {
             Err(IncomingError::TooLarge) => vec![Err(Refusal::TooLarge); recipients],
             Err(IncomingError::OutOfMemory) => vec![Err(Refusal::OutOfMemory); recipients],
         };
+        for (domain, _) in domains.iter().zip(&results).filter(|(_, result)| result.is_err()) {
+            shared.report.refused(domain.as_ref().map_or("", DomainName::as_str), shared.clock.now());
+        }
         record(shared, &id, origin, octets, &results, begun);
         let answer = |result| match result {
             Ok(()) => DeliveryReply::Delivered { id: id.clone() },
@@ -95,6 +99,11 @@ impl Transaction {
             "mail transaction"
         );
     }
+}
+
+/// The domain of an address as it was given.
+fn domain(given: &str) -> Option<DomainName> {
+    given.rsplit_once('@').and_then(|(_, domain)| DomainName::parse(domain).ok())
 }
 
 /// The mailstore's verdict as an answer.

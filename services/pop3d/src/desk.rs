@@ -105,6 +105,8 @@ impl Desk {
         let Arrival { session, address, started, mechanism, tls } = *arrival;
         let key = (login.tenant, login.account, login.credential);
         self.0.tally.used(key, self.0.clock.now(), address);
+        let domain = login.address.rsplit_once('@').map_or("", |(_, domain)| domain);
+        self.0.tally.logged_in(domain, self.0.clock.now());
         let facts = LiveReport {
             session,
             tenant: login.tenant,

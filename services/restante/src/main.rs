@@ -8,6 +8,7 @@ mod dev;
 mod environment;
 mod export;
 mod fsck;
+mod heartbeat;
 mod import;
 mod issuers;
 mod keys;

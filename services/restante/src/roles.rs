@@ -14,7 +14,7 @@ use runtime::{
 };
 use tokio::{net::TcpListener, task::JoinSet};
 
-use crate::{cli::Role, config::Config, environment::Environment, issuers::Issuers};
+use crate::{cli::Role, config::Config, environment::Environment, heartbeat, issuers::Issuers};
 
 /// How long a start waits for a database that is not there yet.
 const START_PATIENCE: Duration = Duration::from_secs(60);
@@ -150,6 +150,7 @@ impl Process {
                 let sweeper = mailstore::Sweeper::new(pool, Arc::clone(&store), &self.config.object_store, sweep);
                 let compactor = mailstore::Compactor::new(&parts, compact);
                 let migrations = self.migrations(parts, egress.clone()).await?;
+                self.beats(migrations.mailstore.clone(), "worker", &mut serve_later);
                 let egress = egress.clone();
                 let hands =
                     worker::Hands { sweeper, compactor, check, housekeeper, deliveries, egress, directory, migrations };
@@ -180,6 +181,7 @@ impl Process {
                 _ => {
                     administration =
                         Some(Administration { pool, directory: directory.clone(), mailstore: mailstore.clone() });
+                    self.beats(mailstore.clone(), "admin", &mut serve_later);
                     self.admin(&mut listeners, directory, mailstore, egress.clone(), &mut serve_later)?;
                 }
             }
@@ -289,6 +291,7 @@ impl Process {
             config: Arc::new(self.config.admin.clone()),
             egress,
             publish: Arc::new(self.config.publish.clone()),
+            console: admin_api::Console::embedded(),
             host: self.config.lmtp.host.as_str().into(),
             clock: Arc::clone(&self.clock),
             random: Arc::clone(&self.random),
@@ -296,6 +299,15 @@ impl Process {
         let (listeners, shutdown) = (std::mem::take(&mut listeners.admin), self.shutdown.clone());
         serve.push(Box::pin(async move { admin_api::serve(listeners, state, shutdown).await.context("admin") }));
         Ok(())
+    }
+
+    fn beats(&self, mailstore: Mailstore, role: &'static str, serve: &mut Vec<Serve>) {
+        let (address, random, shutdown) =
+            (self.config.lmtp.host.clone(), Arc::clone(&self.random), self.shutdown.clone());
+        serve.push(Box::pin(async move {
+            heartbeat::run(mailstore, role, address, &*random, shutdown).await;
+            Ok(())
+        }));
     }
 
     fn worker(&self, hands: worker::Hands, serve: &mut Vec<Serve>) {

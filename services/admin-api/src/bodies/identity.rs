@@ -179,13 +179,56 @@ pub struct SignInNew {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, write_only)]
     pub recovery_code: Option<String>,
+    /// Where the refresh token is to be kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub keep: Option<KeepWord>,
+}
+
+/// Where a browser keeps a refresh token.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schema(as = Keep)]
+pub enum KeepWord {
+    /// In a cookie that no script sees: the answer has none then. It authenticates nothing but a refresh, by a page of this origin.
+    Cookie,
+}
+
+/// How people can sign in.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[schema(as = SignInMethods)]
+pub struct SignInMethodsBody {
+    /// By a name and a password.
+    #[schema(examples(true))]
+    pub(crate) password: bool,
+    /// By an issuer: `GET /v1/sign-in/oidc` begins it.
+    #[schema(examples(true))]
+    pub(crate) oidc: bool,
 }
 
 /// `POST /v1/sign-in/refresh`.
 #[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum RefreshNew {
+    /// A token.
+    Token(RefreshByToken),
+    /// The one that a cookie keeps.
+    Cookie(RefreshByCookie),
+}
+
+/// A refresh by a cookie, by a page of this origin.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RefreshByCookie {
+    /// Where the token is kept, and the next one is to be.
+    pub keep: KeepWord,
+}
+
+/// A refresh by the token itself.
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"refresh_token": "rsf-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}))]
-pub struct RefreshNew {
+pub struct RefreshByToken {
     /// The last one given out.
     #[schema(write_only)]
     pub refresh_token: String,
@@ -204,9 +247,14 @@ pub struct TokensBody {
     /// How long that holds, seconds.
     #[schema(examples(300))]
     pub(crate) expires_in: u32,
-    /// For the next ones, once.
-    #[schema(examples("rsf-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"))]
-    pub(crate) refresh_token: String,
+    /// For the next ones, once. Left out where a cookie keeps it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(
+        examples("rsf-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
+        required = false,
+        nullable = false
+    )]
+    pub(crate) refresh_token: Option<String>,
 }
 
 /// `POST /v1/sign-out`.

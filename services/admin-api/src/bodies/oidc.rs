@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::{Object, ObjectBuilder, Ref};
 
-use super::RoleWord;
+use super::{KeepWord, RoleWord};
 
 /// An issuer that signs people in: never with the secret.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -122,6 +122,10 @@ pub struct SignInCode {
     /// What the callback gave, after `#code=`.
     #[schema(write_only)]
     pub code: String,
+    /// Where the refresh token is to be kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub keep: Option<KeepWord>,
 }
 
 impl OidcIssuerBody {

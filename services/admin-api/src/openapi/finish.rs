@@ -185,8 +185,8 @@ fn problems(method: &str, path: &str, operation: &mut Value) {
     let Some(responses) = operation["responses"].as_object_mut() else { return };
     for status in Problem::statuses() {
         let can = match status {
-            // An issuer is there or not.
-            StatusCode::NOT_FOUND => changes || path.contains('{') || path.contains("/oidc"),
+            // An issuer is there or not; so is the tenant that is looked at.
+            StatusCode::NOT_FOUND => changes || path.contains('{') || path.contains("/oidc") || path == "/v1/overview",
             StatusCode::CONFLICT | StatusCode::PAYLOAD_TOO_LARGE => changes,
             StatusCode::PRECONDITION_FAILED => conditional,
             StatusCode::UNSUPPORTED_MEDIA_TYPE => has_body,

@@ -19,19 +19,18 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::admins::ROLES;
-use super::sign_in::{answer, slowed_down, wait_for_the_moment};
+use super::sign_in::{Keep, answer, slowed_down, wait_for_the_moment};
 use crate::AppState;
 use crate::answer::versioned;
 use crate::bodies::{OidcIssuerBody, OidcIssuerSet, SignInCode, TokensBody};
 use crate::caller::{Caller, Origin};
+use crate::cookies::{AT_ISSUER, is_secure};
 use crate::extract::{IfMatch, Params, Submitted, slug};
 use crate::fields::{Fields, parsed, text, word};
 use crate::openapi::Problems;
 use crate::problem::{Kind, Problem};
 
-/// The cookie that binds a sign-in to its browser.
-const COOKIE: &str = "restante-sign-in";
-/// How long it is kept, seconds: as long as somebody may be at their issuer.
+/// How long its cookie is kept, seconds: as long as somebody may be at their issuer.
 const COOKIE_SECONDS: u32 = 600;
 /// Where issuers send people back to.
 pub(crate) const CALLBACK: &str = "/v1/sign-in/oidc/callback";
@@ -167,7 +166,8 @@ pub(super) async fn begin(State(state): State<AppState>, mut params: Params) -> 
     let redirect_uri = redirect_uri(&state).ok_or_else(|| Problem::new(Kind::NotFound))?;
     let request = state.directory.begin_oidc(tenant.as_ref(), &redirect_uri).await?;
     let mut response = redirect(&request.location);
-    set_cookie(&mut response, &redirect_uri, request.state.expose_str().unwrap_or_default(), COOKIE_SECONDS);
+    let secure = redirect_uri.starts_with("https://");
+    AT_ISSUER.set(&mut response, request.state.expose_str().unwrap_or_default(), COOKIE_SECONDS, secure);
     Ok(response)
 }
 
@@ -192,7 +192,7 @@ pub(super) async fn callback(
     let base = redirect_uri.strip_suffix(CALLBACK).unwrap_or_default();
     let to = |what: &str| redirect(&format!("{base}{}#{what}", state.config.signed_in_path));
     // Without the browser's own state the answer is somebody else's; without a code the issuer has refused.
-    let own = cookie(&headers).filter(|own| given.as_ref() == Some(own));
+    let own = AT_ISSUER.read(&headers).filter(|own| given.as_ref() == Some(own));
     let (Some(own), Some(code)) = (own, code) else { return Ok(to("error=refused")) };
     let answer = OidcAnswer { state: own.into(), code: code.into(), issuer };
     Ok(match state.directory.answer_oidc(&answer, &redirect_uri, &from).await {
@@ -215,12 +215,14 @@ pub(super) async fn exchange(
 ) -> Result<Response, Problem> {
     let began = Instant::now();
     let code = fields.required("code", text).map(Secret::from);
+    let keep = Keep::asked(&mut fields, &headers, &state.config);
     let code = fields.done(code)?;
-    let own = Secret::from(cookie(&headers).unwrap_or_default());
+    keep.check(&headers)?;
+    let own = Secret::from(AT_ISSUER.read(&headers).unwrap_or_default());
     let problem = match state.directory.exchange_oidc(&code, &own, &from).await {
         Ok(SignInOutcome::Accepted(tokens)) => {
-            let mut response = answer(&tokens);
-            set_cookie(&mut response, state.config.public_url.as_deref().unwrap_or_default(), "", 0);
+            let mut response = answer(&tokens, keep);
+            AT_ISSUER.clear(&mut response, is_secure(&state.config, &headers));
             return Ok(response);
         }
         Ok(SignInOutcome::Refused) => Problem::new(Kind::SignInRefused),
@@ -238,20 +240,5 @@ fn redirect(location: &str) -> Response {
             (StatusCode::SEE_OTHER, [(header::LOCATION, location), no_referrer]).into_response()
         }
         Err(_) => Problem::new(Kind::Unavailable).into_response(),
-    }
-}
-
-fn cookie(headers: &HeaderMap) -> Option<String> {
-    let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = all.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == COOKIE).map(|(_, value)| value.to_owned())
-}
-
-/// Lax: it comes along when the issuer sends the browser back, which is a navigation.
-fn set_cookie(response: &mut Response, served_at: &str, value: &str, seconds: u32) {
-    let secure = if served_at.starts_with("https://") { "; Secure" } else { "" };
-    let cookie = format!("{COOKIE}={value}; Path=/v1/sign-in; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
-    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
-        response.headers_mut().append(header::SET_COOKIE, cookie);
     }
 }

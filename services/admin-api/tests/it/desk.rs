@@ -48,6 +48,7 @@ pub(crate) async fn told(world: &World, credential: i64) -> SessionUuid {
         server_name: None,
         told: "-ERR [AUTH] wrong login name or password".to_owned(),
     });
+    tally.logged_in("acme.test", SystemClock.now());
     let report = Report { live: vec![live], refusal_rows: 10, ..Report::default() };
     pop3.report(frontend, &report, &tally, SystemClock.monotonic()).await.unwrap();
     session

@@ -33,6 +33,19 @@ async fn the_document_and_its_page_are_served_without_a_key() {
     assert!(problem.status == StatusCode::OK && problem.text.contains("full"), "{}", problem.text);
 }
 
+/// What the console's client is generated from. `RESTANTE_WRITE_DOCS=1` writes it.
+#[test]
+fn the_consoles_copy_of_the_document_is_the_document() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../web-admin/openapi.json");
+    let document = format!("{:#}\n", admin_api::openapi());
+    let there = std::fs::read_to_string(path).unwrap_or_default();
+    if there != document && std::env::var_os("RESTANTE_WRITE_DOCS").is_some() {
+        std::fs::write(path, document).unwrap();
+        return;
+    }
+    assert!(there == document, "web-admin/openapi.json: run this test with RESTANTE_WRITE_DOCS=1 to have it written");
+}
+
 /// Every address in a page or its start is of this service. (The scripts themselves name addresses, to be shown: the page's
 /// Content-Security-Policy keeps them from being loaded.)
 fn loads_nothing_from_elsewhere(text: &str) {

@@ -8,7 +8,9 @@
 
 mod audit;
 mod clients;
+mod console;
 mod conventions;
+mod cookies;
 mod deletion;
 mod desk;
 mod documents;
@@ -23,6 +25,7 @@ mod isolation;
 mod lifecycle;
 mod messages;
 mod oidc;
+mod overview;
 mod pages;
 mod refusals;
 mod server;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use admin_api::{AppState, Config, Publish};
+use admin_api::{AppState, Config, Console, Publish};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
@@ -134,7 +134,8 @@ async fn state(
     let settings = DnsSettings { resolver: Some(dns.address()), timeout_ms: 2000, ..DnsSettings::default() };
     let egress = Egress::new(&net::egress::Settings::default(), &settings).unwrap();
     let (config, publish) = (Arc::new(config), Arc::new(publish));
-    AppState { directory, mailstore, config, egress, publish, host: "mail.test".into(), clock, random }
+    let console = Console::of(&[]);
+    AppState { directory, mailstore, config, egress, publish, console, host: "mail.test".into(), clock, random }
 }
 
 /// Where TOTP secrets are those of RFC 6238 appendix B.
@@ -203,6 +204,12 @@ impl World {
         let router = admin_api::router(state.clone());
         let platform = token.expose_str().unwrap().to_owned();
         Self { database, pool, state, router, dns, platform }
+    }
+
+    /// Shows this console.
+    pub(crate) fn show(&mut self, console: Console) {
+        self.state.console = console;
+        self.router = admin_api::router(self.state.clone());
     }
 
     /// Its clock stands at a moment of RFC 6238 appendix B, for the secrets of which it has the codes.

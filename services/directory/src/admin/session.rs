@@ -213,6 +213,7 @@ impl Directory {
             access: self.sign_access_token(said).await?,
             expires_in: self.sign_in.access_seconds,
             refresh: refresh_token::make(&self.keys, signed_in.session, generation)?,
+            refresh_expires_in: self.sign_in.idle_seconds,
         })
     }
 

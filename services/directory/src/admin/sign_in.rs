@@ -110,6 +110,8 @@ pub struct Tokens {
     pub expires_in: u32,
     /// For the next ones; once.
     pub refresh: Secret,
+    /// How long that holds at most, seconds.
+    pub refresh_expires_in: u32,
 }
 
 /// What a sign-in came to. A refusal is an outcome, not an error.

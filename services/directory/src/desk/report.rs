@@ -1,4 +1,4 @@
-//! What a frontend hands in every few seconds (role pop3): one call of `pop3_report_1`.
+//! What a frontend hands in every few seconds (role pop3): one call of `pop3_report_2`.
 
 use std::net::IpAddr;
 use std::time::Instant;
@@ -7,7 +7,7 @@ use mail_types::{AccountId, CredentialId, SessionUuid, TenantId, Timestamp};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::Tally;
+use super::{DomainCounts, Tally};
 use crate::{Directory, Result};
 
 /// A session under way.
@@ -82,16 +82,17 @@ impl Directory {
         now: Instant,
     ) -> Result<Reported> {
         let (refusals, uses) = tally.take(now, report.last);
+        let logins = tally.logins.take();
         let mut body = json!({
             "live": report.live.iter().map(LiveReport::json).collect::<Vec<_>>(),
             "gone": report.gone.iter().map(|&session| uuid(session)).collect::<Vec<_>>(),
-            "refusals": refusals, "uses": uses, "refusal_rows": report.refusal_rows.max(1),
+            "refusals": refusals, "uses": uses, "logins": logins, "refusal_rows": report.refusal_rows.max(1),
         });
         if let (Some(certificate), Some(body)) = (&report.certificate, body.as_object_mut()) {
             let told = json!({"names": certificate.names, "expires": certificate.expires.unix_ms()});
             body.insert("certificate".to_owned(), told);
         }
-        let answer = sqlx::query_as("SELECT held, ending FROM restante.pop3_report_1($1, $2)")
+        let answer = sqlx::query_as("SELECT held, ending FROM restante.pop3_report_2($1, $2)")
             .bind(uuid(frontend))
             .bind(body)
             .fetch_one(&self.pool)
@@ -100,11 +101,28 @@ impl Directory {
             Ok(answer) => answer,
             Err(error) => {
                 tally.give_back(refusals, uses);
+                tally.logins.give_back(logins);
                 return Err(error.into());
             }
         };
         let ending = ending.into_iter().map(|session| SessionUuid::from_u128(session.as_u128())).collect();
         Ok(Reported { held: u64::try_from(held).unwrap_or(0), ending })
+    }
+}
+
+impl Directory {
+    /// Reports the recipients that LMTP refused (role lmtp). What could not be reported is counted still.
+    pub async fn report_refused(&self, refused: &DomainCounts) -> Result<()> {
+        let counts = refused.take();
+        if counts.is_empty() {
+            return Ok(());
+        }
+        let told = sqlx::query("SELECT restante.lmtp_report_1($1)").bind(json!(counts)).execute(&self.pool).await;
+        if let Err(error) = told {
+            refused.give_back(counts);
+            return Err(error.into());
+        }
+        Ok(())
     }
 }
 

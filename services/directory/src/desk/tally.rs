@@ -11,18 +11,18 @@ use prometheus::{IntCounterVec, register_int_counter_vec};
 use serde::{Serialize, Serializer};
 use sqlx::types::ipnet::{IpNet, Ipv4Net};
 
-use super::RefusalReason;
+use super::{DomainCounts, RefusalReason};
 use crate::network::Network;
 
 #[expect(clippy::expect_used, reason = "the name is a constant: a wrong one is seen by the first test")]
-static DROPPED: LazyLock<IntCounterVec> = LazyLock::new(|| {
+pub(super) static DROPPED: LazyLock<IntCounterVec> = LazyLock::new(|| {
     let help = "What the support desk was not told of because this process held as much of it as it may, of what.";
     register_int_counter_vec!("restante_desk_dropped_total", help, &["what"]).expect("a new metric")
 });
 
 /// The most networks of one account between two reports that have rows of their own.
 const NETWORKS: u32 = 16;
-const MINUTE_MS: u64 = 60_000;
+pub(super) const MINUTE_MS: u64 = 60_000;
 
 /// How much is kept between reports, and how often what is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,6 +115,8 @@ type UseKey = (TenantId, AccountId, CredentialId);
 pub struct Tally {
     settings: TallySettings,
     held: Mutex<Held>,
+    /// Logins that were accepted.
+    pub(crate) logins: DomainCounts,
 }
 
 #[derive(Debug, Default)]
@@ -141,7 +143,7 @@ struct Used {
 impl Tally {
     /// An empty one.
     pub fn new(settings: TallySettings) -> Self {
-        Self { settings, held: Mutex::default() }
+        Self { settings, held: Mutex::default(), logins: DomainCounts::new("logins", settings.uses) }
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -153,7 +155,12 @@ impl Tally {
         self.held().refused(self.settings.refusals, attempt);
     }
 
-    /// Counts a login.
+    /// Counts a login of an account of this domain, whatever it proved itself with.
+    pub fn logged_in(&self, domain: &str, at: Timestamp) {
+        self.logins.add(domain, at);
+    }
+
+    /// Counts a login with a credential.
     pub fn used(&self, key: (TenantId, AccountId, CredentialId), at: Timestamp, address: IpAddr) {
         let mut held = self.held();
         if let Some(used) = held.uses.get_mut(&key) {
@@ -198,7 +205,7 @@ impl Tally {
     /// Whether everything was reported.
     pub fn is_empty(&self) -> bool {
         let held = self.held();
-        held.refusals.is_empty() && held.uses.values().all(|used| used.logins == 0)
+        self.logins.is_empty() && held.refusals.is_empty() && held.uses.values().all(|used| used.logins == 0)
     }
 }
 

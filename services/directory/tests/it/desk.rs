@@ -15,14 +15,14 @@ use uuid::Uuid;
 use crate::support::{World, address, domain, of, platform, slug};
 
 /// A frontend that beats.
-struct Frontend {
+pub(crate) struct Frontend {
     id: SessionUuid,
     directory: Directory,
-    tally: Tally,
+    pub(crate) tally: Tally,
 }
 
 impl Frontend {
-    async fn new(world: &World) -> Self {
+    pub(crate) async fn new(world: &World) -> Self {
         let settings = TallySettings { refusals: 100, uses: 100, uses_every: Duration::from_secs(3600), batch: 100 };
         let (id, directory) = (SessionUuid::new(&SystemRandom), world.under(DbRole::Pop3).await);
         sqlx::query("SELECT restante.frontend_beat_1($1, 'pop3', 'pop.test')")
@@ -33,7 +33,13 @@ impl Frontend {
         Self { id, directory, tally: Tally::new(settings) }
     }
 
-    async fn report(&self, live: Vec<LiveReport>, gone: Vec<SessionUuid>) -> Reported {
+    /// As [`Self::report`], whatever comes of it.
+    pub(crate) async fn try_report(&self) -> directory::Result<Reported> {
+        let report = Report { refusal_rows: 20, ..Report::default() };
+        self.directory.report(self.id, &report, &self.tally, SystemClock.monotonic()).await
+    }
+
+    pub(crate) async fn report(&self, live: Vec<LiveReport>, gone: Vec<SessionUuid>) -> Reported {
         self.tell(Report { live, gone, refusal_rows: 20, ..Report::default() }).await
     }
 
@@ -41,7 +47,7 @@ impl Frontend {
         self.directory.report(self.id, &report, &self.tally, SystemClock.monotonic()).await.unwrap()
     }
 
-    fn refuses(&self, whose: Whose, reason: RefusalReason, from: &str, at: Timestamp) {
+    pub(crate) fn refuses(&self, whose: Whose, reason: RefusalReason, from: &str, at: Timestamp) {
         self.tally.refused(RefusedAttempt {
             whose,
             reason,
@@ -58,7 +64,7 @@ impl Frontend {
     }
 }
 
-fn session(of: (TenantId, AccountId), credential: i64) -> LiveReport {
+pub(crate) fn session(of: (TenantId, AccountId), credential: i64) -> LiveReport {
     LiveReport {
         session: SessionUuid::new(&SystemRandom),
         tenant: of.0,
@@ -276,7 +282,7 @@ async fn activity_is_paged_and_forgotten() {
         .unwrap();
     let forget = async |days: i32| -> i32 {
         let pool = world.database.pool(DbRole::Worker).await;
-        sqlx::query_scalar("SELECT restante.worker_forget_1($1, 7, 100)").bind(days).fetch_one(&pool).await.unwrap()
+        sqlx::query_scalar("SELECT restante.worker_forget_2($1, 7, 100)").bind(days).fetch_one(&pool).await.unwrap()
     };
     let gone = forget(30).await;
     assert!((4..=5).contains(&gone), "some of the refusals, and the old session: {gone}");

@@ -17,6 +17,7 @@ mod keys;
 mod login;
 mod master_keys;
 mod mechanisms;
+mod overview;
 mod passwords;
 mod resolve;
 mod support;

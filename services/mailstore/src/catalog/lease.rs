@@ -21,7 +21,7 @@ pub struct Fence(pub(crate) i64);
 pub struct Frontend {
     /// New at each start.
     pub uuid: SessionUuid,
-    /// `pop3` or `lmtp`.
+    /// `pop3`, `lmtp`, `admin` or `worker`.
     pub role: &'static str,
     /// Where it runs; for people.
     pub address: String,

@@ -246,8 +246,8 @@ pub(crate) async fn drop_purged(pool: &Pool) -> Result<(), Error> {
 pub(crate) async fn forget(pool: &Pool, activity_days: u32, transcript_days: u32, batch: u32) -> Result<u64, Error> {
     let days = |days: u32| i32::try_from(days.max(1)).unwrap_or(i32::MAX);
     let gone: i32 = named(
-        "worker_forget_1",
-        sqlx::query_scalar("SELECT restante.worker_forget_1($1, $2, $3)")
+        "worker_forget_2",
+        sqlx::query_scalar("SELECT restante.worker_forget_2($1, $2, $3)")
             .bind(days(activity_days))
             .bind(days(transcript_days))
             .bind(i32::try_from(batch).unwrap_or(i32::MAX))
@@ -354,7 +354,7 @@ pub(crate) async fn condemn_unknown(pool: &Pool, segments: &[SegmentUuid]) -> Re
     Ok(done.rows_affected())
 }
 
-/// Sums maildrops into domains and tenants (domain 0); rows whose sums did not change are left alone. While another worker does
+/// Sums maildrops into domains and tenants (domain 0), and counts what was delivered since; rows whose sums did not change are left alone. While another worker does
 /// it, nothing: two of them would lock the same rows in different orders, and the second would have nothing to add.
 pub(crate) async fn roll_up_usage(pool: &Pool) -> Result<(), Error> {
     named("roll_up_usage", async {
@@ -368,19 +368,25 @@ pub(crate) async fn roll_up_usage(pool: &Pool) -> Result<(), Error> {
         sqlx::query(
             // What was delivered counts up only: a uid is never given again. Erasing an account takes some away, hence the least.
             "WITH sums AS (SELECT a.tenant_id, coalesce(a.domain_id, 0) AS domain_id, (count(*) FILTER (WHERE a.status <> 3))::integer accounts, \
+                             (count(*) FILTER (WHERE a.status = 2))::integer suspended, \
                              coalesce(sum(m.live_messages) FILTER (WHERE a.status <> 3), 0)::bigint messages, \
                              coalesce(sum(m.live_octets) FILTER (WHERE a.status <> 3), 0)::bigint octets, \
                              coalesce(sum(m.kept_octets) FILTER (WHERE a.status <> 3), 0)::bigint kept_octets, sum(m.next_uid - 1)::bigint delivered \
                         FROM restante.accounts a JOIN restante.maildrops m ON (m.tenant_id, m.account_id) = (a.tenant_id, a.account_id) \
                        GROUP BY GROUPING SETS ((a.tenant_id, a.domain_id), (a.tenant_id))), \
-             gone AS (DELETE FROM restante.usage_now u WHERE NOT EXISTS (SELECT FROM sums s WHERE (s.tenant_id, s.domain_id) = (u.tenant_id, u.domain_id))) \
-             INSERT INTO restante.usage_now AS u (tenant_id, domain_id, accounts, messages, octets, kept_octets, delivered, hour, hour_base, at) \
-             SELECT tenant_id, domain_id, accounts, messages, octets, kept_octets, delivered, date_trunc('hour', clock_timestamp()), 0, clock_timestamp() FROM sums \
-             ON CONFLICT (tenant_id, domain_id) DO UPDATE SET accounts = excluded.accounts, messages = excluded.messages, octets = excluded.octets, \
+             gone AS (DELETE FROM restante.usage_now u WHERE NOT EXISTS (SELECT FROM sums s WHERE (s.tenant_id, s.domain_id) = (u.tenant_id, u.domain_id))), \
+             put AS (INSERT INTO restante.usage_now AS u (tenant_id, domain_id, accounts, suspended, messages, octets, kept_octets, delivered, hour, hour_base, at) \
+             SELECT tenant_id, domain_id, accounts, suspended, messages, octets, kept_octets, delivered, date_trunc('hour', clock_timestamp()), 0, clock_timestamp() FROM sums \
+             ON CONFLICT (tenant_id, domain_id) DO UPDATE SET accounts = excluded.accounts, suspended = excluded.suspended, messages = excluded.messages, octets = excluded.octets, \
                          kept_octets = excluded.kept_octets, delivered = excluded.delivered, hour = excluded.hour, \
                          hour_base = CASE WHEN u.hour = excluded.hour THEN least(u.hour_base, excluded.delivered) ELSE least(u.delivered, excluded.delivered) END, \
                          at = excluded.at \
-             WHERE (u.accounts, u.messages, u.octets, u.kept_octets, u.delivered) IS DISTINCT FROM (excluded.accounts, excluded.messages, excluded.octets, excluded.kept_octets, excluded.delivered)",
+             WHERE (u.accounts, u.suspended, u.messages, u.octets, u.kept_octets, u.delivered) \
+                   IS DISTINCT FROM (excluded.accounts, excluded.suspended, excluded.messages, excluded.octets, excluded.kept_octets, excluded.delivered)) \
+             SELECT restante.count_activity_1(coalesce(jsonb_agg(jsonb_build_object( \
+                      'tenant', s.tenant_id, 'domain', s.domain_id, 'at', clock_timestamp(), 'kind', 3, 'reason', 0, 'count', s.delivered - coalesce(u.delivered, 0))), '[]')) \
+               FROM sums s LEFT JOIN restante.usage_now u ON (u.tenant_id, u.domain_id) = (s.tenant_id, s.domain_id) \
+              WHERE s.domain_id <> 0 AND s.delivered > coalesce(u.delivered, 0)",
         )
         .execute(&mut *tx)
         .await?;

@@ -102,6 +102,11 @@ impl Directory {
         Ok(OidcRequest { location: format!("{endpoint}{joint}{query}"), state: Secret::from(sealed) })
     }
 
+    /// Whether a tenant, or the platform, has an issuer that signs its people in. A tenant that there is not has none.
+    pub async fn has_oidc_issuer(&self, of: Option<&TenantSlug>) -> Result<bool> {
+        Ok(self.configured(of.map(TenantSlug::as_str)).await?.is_some())
+    }
+
     /// Takes an issuer's answer.
     ///
     /// # Errors

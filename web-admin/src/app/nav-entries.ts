@@ -1,0 +1,19 @@
+import type { Me } from '@/client/me';
+import type { IconName } from '@/parts/Icon';
+import { t } from '@/text';
+import type { Permission } from './permission';
+
+export interface NavEntry {
+  to: string;
+  label: string;
+  icon: IconName;
+  /** Shown to whoever may do this. */
+  needs?: Permission;
+  group?: keyof typeof t.shell.groups;
+}
+
+// In the order of the navigation. Each area adds its own line.
+const entries: NavEntry[] = [{ to: '/', label: t.shell.overview, icon: 'gauge', needs: 'usage:read' }];
+
+export const navFor = (me: Me): NavEntry[] =>
+  entries.filter(({ needs }) => needs === undefined || me.permissions.includes(needs));

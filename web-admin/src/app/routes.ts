@@ -1,0 +1,7 @@
+import { page } from './page';
+
+// One line a page. What the navigation shows is in nav.ts.
+export const pages = [
+  page('/', () => import('@/areas/overview/Overview')),
+  page('/profile', () => import('@/areas/profile/Profile')),
+] as const;

@@ -1,0 +1,197 @@
+import { Checkbox, Group, NativeSelect, PasswordInput, Textarea, TextInput } from '@mantine/core';
+import { useState } from 'react';
+import type { Field } from '@/client/form';
+import { t } from '@/text';
+
+interface Common {
+  label: string;
+  hint?: string;
+  required?: boolean;
+  disabled?: boolean;
+}
+
+const props = ({ label, hint, required, disabled }: Common) => ({ label, description: hint, required, disabled });
+
+interface TextProps extends Common {
+  field: Field<string> | Field<string | null> | Field<string | undefined> | Field<string | null | undefined>;
+  password?: boolean;
+  autoComplete?: string;
+  inputMode?: 'numeric' | 'email' | 'url';
+  /** What is sent when it is empty; an empty text without it. */
+  empty?: null;
+  maxLength?: number;
+  type?: 'email' | 'datetime-local';
+}
+
+export function TextField({
+  field,
+  password,
+  autoComplete = 'off',
+  inputMode,
+  empty,
+  maxLength,
+  ...common
+}: TextProps) {
+  const Input = password ? PasswordInput : TextInput;
+  const change = field.onChange as (value: string | null) => void;
+  return (
+    <Input
+      {...props(common)}
+      name={field.name}
+      value={field.value ?? ''}
+      onChange={(event) =>
+        change(event.currentTarget.value === '' && empty === null ? null : event.currentTarget.value)
+      }
+      error={field.error}
+      autoComplete={autoComplete}
+      inputMode={inputMode}
+      maxLength={maxLength}
+      spellCheck={false}
+      autoCapitalize="none"
+    />
+  );
+}
+
+interface NumberProps extends Common {
+  field: Field<number> | Field<number | null> | Field<number | undefined> | Field<number | null | undefined>;
+  min?: number;
+  max?: number;
+}
+
+/** A whole number; empty is null, which is "no limit" or "as above". */
+export function NumberField({ field, min = 0, max, ...common }: NumberProps) {
+  const change = field.onChange as (value: number | null) => void;
+  return (
+    <TextInput
+      {...props(common)}
+      type="number"
+      name={field.name}
+      value={field.value ?? ''}
+      min={min}
+      max={max}
+      step={1}
+      onChange={(event) => change(event.currentTarget.value === '' ? null : Number(event.currentTarget.value))}
+      error={field.error}
+    />
+  );
+}
+
+const units = [
+  { label: 'MB', size: 1e6 },
+  { label: 'GB', size: 1e9 },
+  { label: 'TB', size: 1e12 },
+] as const;
+
+const fitting = (value: number | null | undefined) =>
+  [...units].reverse().find((unit) => value && value % (unit.size / 1000) === 0 && value >= unit.size) ??
+  (value ? units[0] : units[1]);
+
+/** Octets in the unit that suits them. What is typed is rounded to whole octets. */
+export function OctetsField({ field, ...common }: Omit<NumberProps, 'min' | 'max'>) {
+  const change = field.onChange as (value: number | null) => void;
+  const [chosen, setChosen] = useState<(typeof units)[number] | null>(null);
+  const unit = chosen ?? fitting(field.value);
+  const number = field.value == null ? '' : String(field.value / unit.size);
+  return (
+    <Group gap="xs" align="flex-end" wrap="nowrap">
+      <TextInput
+        {...props(common)}
+        flex={1}
+        type="number"
+        name={field.name}
+        min={0}
+        step="any"
+        value={number}
+        onChange={({ currentTarget: { value } }) => {
+          setChosen(unit);
+          change(value === '' ? null : Math.round(Number(value) * unit.size));
+        }}
+        error={field.error}
+      />
+      <NativeSelect
+        aria-label={`${common.label}: ${t.common.unit}`}
+        data={units.map((each) => each.label)}
+        value={unit.label}
+        disabled={common.disabled}
+        mb={field.error ? 21 : 0}
+        onChange={({ currentTarget: { value } }) => {
+          const next = units.find((each) => each.label === value) ?? unit;
+          setChosen(next);
+          if (field.value != null) change(Math.round((field.value / unit.size) * next.size));
+        }}
+      />
+    </Group>
+  );
+}
+
+interface ChoiceProps<V extends string> extends Common {
+  field: Field<V> | Field<V | null> | Field<V | undefined> | Field<V | null | undefined>;
+  options: readonly { value: V; label: string }[];
+  /** The text of "nothing chosen", which sends null. */
+  empty?: string;
+}
+
+export function ChoiceField<V extends string>({ field, options, empty, ...common }: ChoiceProps<V>) {
+  const change = field.onChange as (value: V | null) => void;
+  return (
+    <NativeSelect
+      {...props(common)}
+      name={field.name}
+      value={field.value ?? ''}
+      onChange={(event) => change((event.currentTarget.value || null) as V | null)}
+      data={[...(empty === undefined ? [] : [{ value: '', label: empty }]), ...options]}
+      error={field.error}
+    />
+  );
+}
+
+interface LinesProps extends Common {
+  field: Field<string[]> | Field<string[] | null> | Field<string[] | undefined> | Field<string[] | null | undefined>;
+  rows?: number;
+}
+
+/** A list, one item a line. */
+export function LinesField({ field, rows = 3, ...common }: LinesProps) {
+  const change = field.onChange as (value: string[]) => void;
+  // What is typed is kept as it is: an empty line in the making is no item yet.
+  const [typed, setTyped] = useState<string | null>(null);
+  const lines = (text: string) =>
+    text
+      .split('\n')
+      .map((line) => line.trim())
+      .filter(Boolean);
+  const items = field.value ?? [];
+  const fits = typed !== null && lines(typed).join('\n') === items.join('\n');
+  return (
+    <Textarea
+      {...props(common)}
+      name={field.name}
+      rows={rows}
+      value={fits ? typed : items.join('\n')}
+      onChange={({ currentTarget: { value } }) => {
+        setTyped(value);
+        change(lines(value));
+      }}
+      error={field.error}
+      spellCheck={false}
+      autoCapitalize="none"
+    />
+  );
+}
+
+interface CheckProps extends Common {
+  field: Field<boolean> | Field<boolean | null> | Field<boolean | undefined> | Field<boolean | null | undefined>;
+}
+
+export function CheckField({ field, ...common }: CheckProps) {
+  const change = field.onChange as (value: boolean) => void;
+  return (
+    <Checkbox
+      {...props(common)}
+      name={field.name}
+      checked={field.value ?? false}
+      onChange={(event) => change(event.currentTarget.checked)}
+      error={field.error}
+    />
+  );
+}
