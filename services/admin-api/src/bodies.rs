@@ -33,8 +33,9 @@ pub use imports::{
 };
 pub use oidc::{OidcIssuerBody, OidcIssuerSet, RequiredClaimBody, RoleClaimBody, SignInCode};
 pub use policy::{
-    AccountPolicy, AccountSessions, AddressClaimWord, Days, DeleWord, DevicePolicy, DomainPolicy, ExpireWord, LastDays,
-    NeverWord, OauthPolicy, OverQuotaWord, TenantPolicy, TenantSessions, Utf8Word, ViewName, ViewWord,
+    AccountPolicy, AccountSessions, AddressClaimWord, Days, DeleWord, DevicePolicy, DomainPolicy, DomainSessions,
+    ExpireWord, LastDays, NeverWord, OauthPolicy, OverQuotaWord, TenantPolicy, TenantSessions, Utf8Word, ViewName,
+    ViewWord,
 };
 pub use requests::{
     AccountNew, AccountPatch, AliasNew, AliasPatch, ApiKeyNew, ApiKeyPatch, AppPasswordNew, DomainNew, DomainPatch,

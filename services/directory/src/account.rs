@@ -322,6 +322,10 @@ impl Directory {
         let status = change.status.unwrap_or(before.status);
         let policy = change.policy.apply(before.policy.clone());
         policy.check(Level::Account)?;
+        if policy.sessions != before.policy.sessions {
+            let of_domain = EffectivePolicy::of_domain(&mut tx, before.tenant_id, &before.address.domain).await?;
+            policy.sessions.check_within(&of_domain.sessions)?;
+        }
         let quota = change.quota.apply(before.quota);
         if quota != before.quota {
             check_quota(&mut tx, &quota, before.tenant_id, &before.address.domain).await?;

@@ -147,6 +147,7 @@ impl Directory {
         enter(&mut tx, owner.id).await?;
         self.check_room(&mut tx, &owner).await?;
         new.quota.check_within(&owner.quota, "tenant")?;
+        new.policy.sessions.check_within(&owner.policy.sessions)?;
         let domain_id: i64 = sqlx::query_scalar(
             "INSERT INTO restante.domains (tenant_id, name, challenge, policy, max_octets, max_messages, max_accounts, max_hourly)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING domain_id",
@@ -220,6 +221,12 @@ impl Directory {
         let before = find_locked(&mut tx, caller, name, of, precondition).await?;
         let policy = change.policy.apply(before.policy.clone());
         policy.check(Level::Domain)?;
+        if policy.sessions != before.policy.sessions {
+            let owner = tenant::by_id(&mut tx, before.tenant_id).await?.ok_or(Error::NotFound)?;
+            policy.sessions.check_within(&owner.policy.sessions)?;
+            let was = &before.policy.sessions;
+            policy.sessions.check_over_children(was, &mut tx, before.tenant_id.0, Some(before.id.0)).await?;
+        }
         let quota = change.quota.apply(before.quota);
         if quota != before.quota {
             let (of_tenant, _) = quotas(&mut tx, before.tenant_id, name).await?;

@@ -10,7 +10,7 @@ use crate::error::inconsistent;
 use crate::page::PrefixRange;
 use crate::{
     Caller, Directory, Error, Page, PageRequest, Permission, Policy, PolicyChange, Precondition, Quota, QuotaChange,
-    Result, domain, policy::Level, shown,
+    Result, SessionsPolicy, domain, policy::Level, shown,
 };
 
 /// The longest display name, in characters.
@@ -154,6 +154,7 @@ impl Directory {
         caller.require(Permission::TenantsWrite)?;
         check_name(&new.name)?;
         new.policy.check(Level::Tenant)?;
+        new.policy.sessions.check_within(&SessionsPolicy::default())?;
         let mut tx = self.begin(caller).await?;
         let row = sqlx::query_as::<_, TenantRow>(
             "INSERT INTO restante.tenants (slug, display_name, policy, max_octets, max_messages, max_accounts, max_domains, max_hourly)
@@ -217,6 +218,10 @@ impl Directory {
         let before = self.tenant_to_change(&mut tx, caller, slug, precondition).await?;
         let policy = change.policy.apply(before.policy.clone());
         policy.check(Level::Tenant)?;
+        if policy.sessions != before.policy.sessions {
+            policy.sessions.check_within(&SessionsPolicy::default())?;
+            policy.sessions.check_over_children(&before.policy.sessions, &mut tx, before.id.0, None).await?;
+        }
         let name = change.name.unwrap_or_else(|| before.name.clone());
         check_name(&name)?;
         let quota = change.quota.apply(before.quota);

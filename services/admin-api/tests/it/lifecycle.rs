@@ -18,7 +18,7 @@ fn tenant_policy(decided: Value) -> Value {
     let mut policy = json!({
         "over_quota": null, "retention_days": null, "kept_quota_percent": null, "audit_days": null, "view": null, "dele": null, "exclusive": null,
         "login_delay_seconds": null, "expire_days": null, "scram_passwords": null, "legacy_mechanisms": null, "utf8": null,
-        "sessions": {"per_account": null, "per_tenant": null, "per_address": null}, "oauth": null, "client_ca": null,
+        "sessions": {"per_account": null, "per_domain": null, "per_tenant": null, "per_address": null}, "oauth": null, "client_ca": null,
     });
     for (key, value) in decided.as_object().unwrap() {
         policy[key] = value.clone();
