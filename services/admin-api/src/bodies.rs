@@ -10,6 +10,7 @@ mod policy;
 mod requests;
 mod resources;
 mod undelete;
+mod usage;
 mod webhooks;
 
 use directory::Quota;
@@ -42,13 +43,14 @@ pub use requests::{
     DomainVerify, PasswordClear, PasswordHashed, PasswordSet, TenantNew, TenantPatch,
 };
 pub use resources::{
-    AccountBody, AccountUsage, AliasBody, ApiKeyBody, ApiKeyIssued, AppPasswordBody, AppPasswordIssued, DomainBody,
-    MessageBody, SummedUsage, TenantBody,
+    AccountBody, AliasBody, ApiKeyBody, ApiKeyIssued, AppPasswordBody, AppPasswordIssued, DomainBody, MessageBody,
+    TenantBody,
 };
 pub use undelete::{
     ExpungedBody, MessagesRestore, OutcomeWord, RestoreBetween, RestoreSession, RestoreThese, RestoredBody,
     SessionBody, TlsWord,
 };
+pub use usage::{AccountLimits, AccountUsage, DomainLimits, DomainUsage, TenantLimits, TenantUsage};
 pub use webhooks::{
     DeliveryWord, WebhookBody, WebhookDeliveryBody, WebhookDeliveryWhole, WebhookIssued, WebhookNew, WebhookPatch,
 };

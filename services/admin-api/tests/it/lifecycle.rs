@@ -67,7 +67,12 @@ async fn a_tenant_lives() {
     assert_eq!(reset.json()["policy"], tenant_policy(json!({"retention_days": 30})));
 
     let usage = world.call(key, "GET", "/v1/tenants/acme/usage", Value::Null).await;
-    assert_eq!(usage.json(), json!({"accounts": 0, "messages": 0, "octets": 0, "expunged_octets": 0, "at": null}));
+    let limits = json!({"domains": null, "accounts": null, "messages": null, "octets": null, "deliveries": null, "sessions": null});
+    assert_eq!(
+        usage.json(),
+        json!({"domains": 0, "accounts": 0, "messages": 0, "octets": 0, "expunged_octets": 0, "deliveries": 0, "sessions": 0,
+               "at": null, "limits": limits})
+    );
     assert_eq!(world.call(key, "DELETE", "/v1/tenants/acme", Value::Null).await.status, StatusCode::NO_CONTENT);
     assert_eq!(world.call(key, "GET", "/v1/tenants/acme", Value::Null).await.status, StatusCode::NOT_FOUND);
     assert_eq!(
@@ -156,7 +161,11 @@ async fn an_account_lives() {
     assert_eq!((&changed["expire_days"], &changed["sessions"]["per_account"]), (&json!("never"), &Value::Null));
 
     let usage = world.call(key, "GET", &format!("{path}/usage"), Value::Null).await;
-    assert_eq!(usage.json(), json!({"messages": 0, "octets": 0, "expunged_octets": 0}));
+    let limits = json!({"messages": null, "octets": 1_000_000_000, "deliveries": null, "sessions": null});
+    assert_eq!(
+        usage.json(),
+        json!({"messages": 0, "octets": 0, "expunged_octets": 0, "deliveries": 0, "sessions": 0, "limits": limits})
+    );
     assert_eq!(world.call(key, "DELETE", path, Value::Null).await.status, StatusCode::NO_CONTENT);
     assert_eq!(world.call(key, "GET", path, Value::Null).await.status, StatusCode::NOT_FOUND);
 }

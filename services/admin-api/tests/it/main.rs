@@ -28,4 +28,5 @@ mod refusals;
 mod server;
 mod support;
 mod undelete;
+mod usage;
 mod webhooks;
