@@ -1,4 +1,4 @@
--- Usage beside every limit, and thresholds of each of them.
+-- Usage beside every limit, and thresholds of each of them; imports that limit deliveries.
 SET LOCAL ROLE restante_owner;
 SET LOCAL search_path = restante, pg_catalog;
 
@@ -8,6 +8,8 @@ ALTER TABLE usage_now ADD COLUMN sessions integer NOT NULL DEFAULT 0;
 DELETE FROM quota_levels;
 ALTER TABLE quota_levels ADD COLUMN resource smallint NOT NULL,   -- 1 octets, 2 messages, 3 accounts, 4 domains, 5 deliveries, 6 sessions
   DROP CONSTRAINT quota_levels_pkey, ADD PRIMARY KEY (tenant_id, kind, id, resource);
+
+ALTER TABLE job_tried ADD COLUMN max_hourly integer;
 
 SET LOCAL ROLE restante_definer;
 -- As before, of each resource for itself, and of domains, deliveries in this hour and sessions too; the last two of domains and tenants
@@ -65,5 +67,104 @@ BEGIN
   SELECT count(*) INTO n FROM told;
   RETURN n;
 END $$;
+
+-- As worker_import_account_1, with a limit of deliveries in an hour.
+CREATE FUNCTION worker_import_account_2(
+  p_tenant integer, p_job bigint, p_address text, p_domain text, p_local_part text, p_local_key text, p_status smallint, p_max_octets bigint, p_max_messages integer, p_max_hourly integer,
+  p_aliases text[], p_alias_domains text[], p_alias_keys text[], p_has_password boolean, p_verifier text, p_scram_salt bytea, p_scram256 bytea, p_scram1 bytea, p_after jsonb)
+RETURNS TABLE (verdict smallint, item integer)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = restante, pg_catalog SET lock_timeout = '10s' AS $$
+#variable_conflict use_variable
+DECLARE
+  j jobs%ROWTYPE; r record; v_domain bigint; v_alias bigint; v_alias_domains bigint[] := '{}'; v_account bigint; v_known boolean := false; v_most integer;
+  n integer := cardinality(p_alias_keys); i integer;
+BEGIN
+  SELECT * INTO j FROM jobs WHERE jobs.tenant_id = p_tenant AND jobs.job_id = p_job AND jobs.state = 1;
+  IF NOT FOUND THEN RAISE EXCEPTION 'the job does not run' USING ERRCODE = '42501'; END IF;
+  SELECT d.domain_id INTO v_domain FROM domains d WHERE d.tenant_id = p_tenant AND d.name = p_domain AND d.deleted_at IS NULL;
+  IF v_domain IS NULL THEN RETURN QUERY SELECT 3::smallint, 0; RETURN; END IF;
+  FOR i IN 1..n LOOP
+    SELECT d.domain_id INTO v_alias FROM domains d WHERE d.tenant_id = p_tenant AND d.name = p_alias_domains[i] AND d.deleted_at IS NULL;
+    IF v_alias IS NULL THEN RETURN QUERY SELECT 3::smallint, i; RETURN; END IF;
+    v_alias_domains := v_alias_domains || v_alias;
+  END LOOP;
+
+  -- The account itself: in the directory, or made by an earlier line of a dry run.
+  SELECT a.account_id, a.status, a.max_octets, a.max_messages, a.max_hourly INTO r
+    FROM addresses x LEFT JOIN accounts a ON (a.tenant_id, a.account_id) = (x.tenant_id, x.account_id)
+   WHERE x.tenant_id = p_tenant AND x.domain_id = v_domain AND x.local_key = p_local_key;
+  v_known := FOUND;
+  IF NOT v_known AND j.dry_run THEN
+    SELECT NULL::bigint AS account_id, t.status, t.max_octets, t.max_messages, t.max_hourly INTO r
+      FROM job_tried t WHERE t.tenant_id = p_tenant AND t.job_id = p_job AND t.domain_id = v_domain AND t.local_key = p_local_key;
+    v_known := FOUND;
+  END IF;
+  IF v_known AND r.status IS NULL THEN RETURN QUERY SELECT 4::smallint, 0; RETURN; END IF;
+  IF v_known AND (r.status, r.max_octets, r.max_messages, r.max_hourly) IS DISTINCT FROM (p_status, p_max_octets, p_max_messages, p_max_hourly) THEN
+    RETURN QUERY SELECT 5::smallint, 0; RETURN;
+  END IF;
+  FOR i IN 1..n LOOP
+    IF EXISTS (SELECT FROM alias_targets g WHERE g.tenant_id = p_tenant AND g.domain_id = v_alias_domains[i] AND g.local_key = p_alias_keys[i] AND g.target_id = r.account_id)
+       OR EXISTS (SELECT FROM job_tried t WHERE t.tenant_id = p_tenant AND t.job_id = p_job AND t.domain_id = v_alias_domains[i] AND t.local_key = p_alias_keys[i]
+                     AND t.of_domain = v_domain AND t.of_key = p_local_key AND t.status IS NULL) THEN
+      CONTINUE;   -- leads there already, which an account that is new cannot have
+    END IF;
+    IF EXISTS (SELECT FROM addresses x WHERE x.tenant_id = p_tenant AND x.domain_id = v_alias_domains[i] AND x.local_key = p_alias_keys[i])
+       OR EXISTS (SELECT FROM job_tried t WHERE t.tenant_id = p_tenant AND t.job_id = p_job AND t.domain_id = v_alias_domains[i] AND t.local_key = p_alias_keys[i])
+       OR (v_alias_domains[i], p_alias_keys[i]) = (v_domain, p_local_key) THEN
+      RETURN QUERY SELECT 4::smallint, i; RETURN;
+    END IF;
+    IF v_known THEN RETURN QUERY SELECT 6::smallint, i; RETURN; END IF;
+  END LOOP;
+  IF v_known THEN RETURN QUERY SELECT 2::smallint, 0; RETURN; END IF;
+
+  -- Beside NULL, which is no limit, the other counts.
+  IF EXISTS (SELECT FROM tenants t JOIN domains d ON d.tenant_id = t.tenant_id AND d.domain_id = v_domain
+              WHERE t.tenant_id = p_tenant AND (p_max_octets > least(t.max_octets, d.max_octets) OR p_max_messages > least(t.max_messages, d.max_messages)
+                                        OR p_max_hourly > least(t.max_hourly, d.max_hourly))) THEN
+    RETURN QUERY SELECT 9::smallint, 0; RETURN;
+  END IF;
+
+  IF j.dry_run THEN
+    SELECT d.max_accounts INTO v_most FROM domains d WHERE d.tenant_id = p_tenant AND d.domain_id = v_domain;
+    IF v_most IS NOT NULL AND (SELECT count(*) FROM accounts a WHERE a.tenant_id = p_tenant AND a.domain_id = v_domain AND a.status <> 3)
+                              + (SELECT count(*) FROM job_tried t WHERE t.tenant_id = p_tenant AND t.job_id = p_job AND t.domain_id = v_domain AND t.status IS NOT NULL) >= v_most THEN
+      RETURN QUERY SELECT 7::smallint, 0; RETURN;
+    END IF;
+    SELECT t.max_accounts INTO v_most FROM tenants t WHERE t.tenant_id = p_tenant;
+    IF v_most IS NOT NULL AND (SELECT count(*) FROM accounts a WHERE a.tenant_id = p_tenant AND a.status <> 3)
+                              + (SELECT count(*) FROM job_tried t WHERE t.tenant_id = p_tenant AND t.job_id = p_job AND t.status IS NOT NULL) >= v_most THEN
+      RETURN QUERY SELECT 7::smallint, 0; RETURN;
+    END IF;
+    INSERT INTO job_tried VALUES (p_tenant, p_job, v_domain, p_local_key, v_domain, p_local_key, p_status, p_max_octets, p_max_messages, p_max_hourly);
+    INSERT INTO job_tried SELECT p_tenant, p_job, u.d, u.k, v_domain, p_local_key FROM unnest(v_alias_domains, p_alias_keys) AS u(d, k) ON CONFLICT DO NOTHING;
+    RETURN QUERY SELECT 1::smallint, 0; RETURN;
+  END IF;
+
+  IF p_has_password AND p_verifier IS NULL THEN RETURN QUERY SELECT 8::smallint, 0; RETURN; END IF;
+  BEGIN
+    PERFORM set_config('restante.tenant_id', p_tenant::text, true);
+    v_account := admin_create_account_1(p_tenant, v_domain, p_local_part, p_local_key, p_max_octets, p_max_messages, p_scram_salt);
+    UPDATE accounts a SET status = p_status, max_hourly = p_max_hourly
+     WHERE a.tenant_id = p_tenant AND a.account_id = v_account AND (a.status <> p_status OR p_max_hourly IS NOT NULL);
+    IF p_verifier IS NOT NULL THEN
+      INSERT INTO credentials (tenant_id, account_id, kind, verifier, scopes, scram256, scram1) VALUES (p_tenant, v_account, 1, p_verifier, 3, p_scram256, p_scram1);
+    END IF;
+    INSERT INTO audit_events (tenant_id, actor, action, target, address, request_id, after)
+      VALUES (p_tenant, j.created_by, 'account.create', p_address, j.address, j.request_id, p_after);
+    FOR i IN 1..n LOOP
+      INSERT INTO addresses (tenant_id, domain_id, local_key) VALUES (p_tenant, v_alias_domains[i], p_alias_keys[i]);
+      INSERT INTO alias_targets (tenant_id, domain_id, local_key, target_id) VALUES (p_tenant, v_alias_domains[i], p_alias_keys[i], v_account);
+      INSERT INTO audit_events (tenant_id, actor, action, target, address, request_id, after)
+        VALUES (p_tenant, j.created_by, 'alias.create', p_aliases[i], j.address, j.request_id, jsonb_build_object('targets', jsonb_build_array(p_address)));
+    END LOOP;
+  EXCEPTION
+    -- Somebody else made it in this moment, or two aliases of the line are one.
+    WHEN unique_violation THEN RETURN QUERY SELECT 4::smallint, 0; RETURN;
+    WHEN SQLSTATE 'RS002' OR SQLSTATE 'RS003' THEN RETURN QUERY SELECT 7::smallint, 0; RETURN;
+  END;
+  RETURN QUERY SELECT 1::smallint, 0;
+END $$;
+GRANT EXECUTE ON FUNCTION worker_import_account_2 TO restante_worker;
 RESET ROLE;
 RESET search_path;
