@@ -1,4 +1,4 @@
--- Usage beside every limit, and thresholds of each of them; imports that limit deliveries.
+-- Lists in several orders; usage beside every limit, and thresholds of each of them; imports that limit deliveries.
 SET LOCAL ROLE restante_owner;
 SET LOCAL search_path = restante, pg_catalog;
 
@@ -10,6 +10,54 @@ ALTER TABLE quota_levels ADD COLUMN resource smallint NOT NULL,   -- 1 octets, 2
   DROP CONSTRAINT quota_levels_pkey, ADD PRIMARY KEY (tenant_id, kind, id, resource);
 
 ALTER TABLE job_tried ADD COLUMN max_hourly integer;
+
+-- An index for each order of a list: of everything, of a tenant, of a domain. They end with what is unique, so that a page is a range.
+CREATE INDEX tenants_created ON tenants (created_at, tenant_id);
+CREATE INDEX domains_by_name ON domains (name, tenant_id);
+DROP INDEX domains_name;                            -- the one before serves what it did
+CREATE INDEX domains_created ON domains (created_at, domain_id);
+CREATE INDEX domains_created_of ON domains (tenant_id, created_at, domain_id);
+CREATE INDEX accounts_created ON accounts (created_at, account_id);
+CREATE INDEX accounts_created_of ON accounts (tenant_id, created_at, account_id);
+CREATE INDEX accounts_created_in ON accounts (tenant_id, domain_id, created_at, account_id);
+DROP INDEX accounts_domain;                         -- the same
+ALTER TABLE addresses ADD COLUMN created_at timestamptz NOT NULL DEFAULT now();
+CREATE INDEX aliases_by_key ON addresses (local_key, tenant_id, domain_id) WHERE account_id IS NULL;
+CREATE INDEX aliases_by_key_of ON addresses (tenant_id, local_key, domain_id) WHERE account_id IS NULL;
+CREATE INDEX aliases_created ON addresses (created_at, domain_id, local_key) WHERE account_id IS NULL;
+CREATE INDEX aliases_created_of ON addresses (tenant_id, created_at, domain_id, local_key) WHERE account_id IS NULL;
+CREATE INDEX aliases_created_in ON addresses (tenant_id, domain_id, created_at, local_key) WHERE account_id IS NULL;
+CREATE INDEX admins_created ON admins (created_at, admin_id);
+CREATE INDEX admins_created_of ON admins (tenant_id, created_at, admin_id);
+CREATE INDEX api_keys_by_label ON api_keys (label COLLATE "C", key_id) WHERE revoked_at IS NULL;
+CREATE INDEX api_keys_by_label_of ON api_keys (tenant_id, label COLLATE "C", key_id) WHERE revoked_at IS NULL;
+CREATE INDEX api_keys_created ON api_keys (created_at, key_id) WHERE revoked_at IS NULL;
+CREATE INDEX api_keys_created_of ON api_keys (tenant_id, created_at, key_id) WHERE revoked_at IS NULL;
+CREATE INDEX webhooks_by_url ON webhooks (url COLLATE "C", webhook_id);   -- a tenant has few
+CREATE INDEX webhooks_created ON webhooks (created_at, webhook_id);
+
+-- The octets of each account as they were last looked at, for lists by size. Apart from maildrops, whose updates stay HOT because nothing
+-- but their key is indexed: deliveries write nothing here, a worker does, now and then, what has changed.
+CREATE TABLE account_octets (
+  tenant_id     integer NOT NULL,
+  account_id    bigint NOT NULL,
+  domain_id     bigint NOT NULL,
+  octets        bigint NOT NULL DEFAULT 0,
+  PRIMARY KEY (tenant_id, account_id),
+  FOREIGN KEY (tenant_id, account_id) REFERENCES accounts
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);
+INSERT INTO account_octets SELECT a.tenant_id, a.account_id, a.domain_id, m.live_octets
+  FROM accounts a JOIN maildrops m ON (m.tenant_id, m.account_id) = (a.tenant_id, a.account_id);
+CREATE INDEX account_octets_all ON account_octets (octets, account_id);
+CREATE INDEX account_octets_of ON account_octets (tenant_id, octets, account_id);
+CREATE INDEX account_octets_in ON account_octets (tenant_id, domain_id, octets, account_id);
+ALTER TABLE account_octets ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_tenant ON account_octets TO restante_admin USING (tenant_id = restante.current_tenant()) WITH CHECK (tenant_id = restante.current_tenant());
+CREATE POLICY of_platform ON account_octets TO restante_platform USING (true) WITH CHECK (true);
+CREATE POLICY of_owner ON account_octets TO restante_owner USING (true) WITH CHECK (true);
+GRANT SELECT ON account_octets TO restante_admin, restante_platform;
+GRANT SELECT, INSERT, UPDATE ON account_octets TO restante_worker;
+GRANT ALL ON account_octets TO restante_definer;
 
 SET LOCAL ROLE restante_definer;
 -- As before, of each resource for itself, and of domains, deliveries in this hour and sessions too; the last two of domains and tenants
@@ -66,6 +114,20 @@ BEGIN
              FROM named x RETURNING 1)
   SELECT count(*) INTO n FROM told;
   RETURN n;
+END $$;
+
+-- As before, and its place among accounts by size.
+CREATE OR REPLACE FUNCTION admin_create_account_1(p_tenant integer, p_domain bigint, p_local_part text, p_local_key text, p_max_octets bigint, p_max_messages integer, p_scram_salt bytea)
+RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = restante, pg_catalog AS $$
+DECLARE v_account bigint;
+BEGIN
+  PERFORM admin_account_room_1(p_tenant, p_domain);
+  INSERT INTO accounts (tenant_id, domain_id, local_part, max_octets, max_messages, scram_salt)
+    VALUES (p_tenant, p_domain, p_local_part, p_max_octets, p_max_messages, p_scram_salt) RETURNING account_id INTO v_account;
+  INSERT INTO addresses (tenant_id, domain_id, local_key, account_id) VALUES (p_tenant, p_domain, p_local_key, v_account);
+  INSERT INTO maildrops (tenant_id, account_id) VALUES (p_tenant, v_account);
+  INSERT INTO account_octets (tenant_id, account_id, domain_id) VALUES (p_tenant, v_account, p_domain);
+  RETURN v_account;
 END $$;
 
 -- As worker_import_account_1, with a limit of deliveries in an hour.

@@ -127,6 +127,8 @@ pub struct AliasBody {
     domain: String,
     /// The accounts it leads to.
     targets: Vec<String>,
+    /// When it was made; of one that is older than this field, when the field came.
+    created_at: DateTime<Utc>,
 }
 
 /// An API key.
@@ -263,6 +265,7 @@ impl From<Alias> for AliasBody {
             tenant: alias.tenant.to_string(),
             domain: alias.address.domain().to_string(),
             targets: alias.targets.iter().map(ToString::to_string).collect(),
+            created_at: alias.created_at,
         }
     }
 }

@@ -23,6 +23,7 @@ mod isolation;
 mod lifecycle;
 mod messages;
 mod oidc;
+mod orders;
 mod pages;
 mod refusals;
 mod server;

@@ -10,7 +10,7 @@ use crate::admins::{make, sign_in};
 use crate::support::{World, address, domain, of, platform, slug};
 
 /// Every table with a tenant in it that the role admin may read.
-const TABLES: [&str; 29] = [
+const TABLES: [&str; 30] = [
     "tenants",
     "domains",
     "accounts",
@@ -31,6 +31,7 @@ const TABLES: [&str; 29] = [
     "login_times",
     "audit_events",
     "usage_now",
+    "account_octets",
     "api_keys",
     "idempotency",
     "jobs",
