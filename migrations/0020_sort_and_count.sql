@@ -44,7 +44,7 @@ CREATE TABLE account_octets (
   domain_id     bigint NOT NULL,
   octets        bigint NOT NULL DEFAULT 0,
   PRIMARY KEY (tenant_id, account_id),
-  FOREIGN KEY (tenant_id, account_id) REFERENCES accounts
+  FOREIGN KEY (tenant_id, account_id) REFERENCES accounts ON DELETE CASCADE
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);
 INSERT INTO account_octets SELECT a.tenant_id, a.account_id, a.domain_id, m.live_octets
   FROM accounts a JOIN maildrops m ON (m.tenant_id, m.account_id) = (a.tenant_id, a.account_id);
