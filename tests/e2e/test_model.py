@@ -28,7 +28,7 @@ def test_ten_thousand_random_steps_agree_with_the_model() -> None:
             *("-E", "package(mailstore) & test(model::)"),
         ],
         cwd=ROOT,
-        env={**os.environ, "RESTANTE_MODEL_STEPS": str(STEPS), "RESTANTE_MODEL_SEED": str(SEED)},
+        env={**os.environ, "RUST_BACKTRACE": "0", "RESTANTE_MODEL_STEPS": str(STEPS), "RESTANTE_MODEL_SEED": str(SEED)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

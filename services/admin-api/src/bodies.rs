@@ -11,6 +11,7 @@ mod policy;
 mod requests;
 mod resources;
 mod undelete;
+mod usage;
 mod webhooks;
 
 use directory::Quota;
@@ -37,21 +38,23 @@ pub use overview::{
     HealthBody, HealthWord, OverviewBody, OverviewBucketBody, OverviewFailureBody, OverviewFullBody, PartWord,
 };
 pub use policy::{
-    AccountPolicy, AccountSessions, AddressClaimWord, Days, DeleWord, DevicePolicy, DomainPolicy, ExpireWord, LastDays,
-    NeverWord, OauthPolicy, OverQuotaWord, TenantPolicy, TenantSessions, Utf8Word, ViewName, ViewWord,
+    AccountPolicy, AccountSessions, AddressClaimWord, Days, DeleWord, DevicePolicy, DomainPolicy, DomainSessions,
+    ExpireWord, LastDays, NeverWord, OauthPolicy, OverQuotaWord, TenantPolicy, TenantSessions, Utf8Word, ViewName,
+    ViewWord,
 };
 pub use requests::{
     AccountNew, AccountPatch, AliasNew, AliasPatch, ApiKeyNew, ApiKeyPatch, AppPasswordNew, DomainNew, DomainPatch,
     DomainVerify, PasswordClear, PasswordHashed, PasswordSet, TenantNew, TenantPatch,
 };
 pub use resources::{
-    AccountBody, AccountUsage, AliasBody, ApiKeyBody, ApiKeyIssued, AppPasswordBody, AppPasswordIssued, DomainBody,
-    MessageBody, SummedUsage, TenantBody,
+    AccountBody, AliasBody, ApiKeyBody, ApiKeyIssued, AppPasswordBody, AppPasswordIssued, DomainBody, MessageBody,
+    TenantBody,
 };
 pub use undelete::{
     ExpungedBody, MessagesRestore, OutcomeWord, RestoreBetween, RestoreSession, RestoreThese, RestoredBody,
     SessionBody, TlsWord,
 };
+pub use usage::{AccountLimits, AccountUsage, DomainLimits, DomainUsage, TenantLimits, TenantUsage};
 pub use webhooks::{
     DeliveryWord, WebhookBody, WebhookDeliveryBody, WebhookDeliveryWhole, WebhookIssued, WebhookNew, WebhookPatch,
 };

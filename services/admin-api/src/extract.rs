@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use crate::AppState;
 use crate::fields::{Fields, moment};
 use crate::guard::{DRY_RUN, is_safe};
+use crate::orders::{self, SORT};
 use crate::problem::{Kind, Problem};
 
 /// The header that makes a POST safe to repeat.
@@ -242,7 +243,7 @@ impl Params {
         self.parsed(name, moment)
     }
 
-    /// `limit` and `cursor`.
+    /// `limit` and `cursor`, and `sort` where the list has a choice.
     pub(crate) fn page(&mut self) -> Result<PageRequest, Problem> {
         let limit = match self.take("limit")? {
             None => DEFAULT_LIMIT,
@@ -250,7 +251,13 @@ impl Params {
                 Problem::field("/limit", "out_of_range", format!("must be an integer between 1 and {MAX_LIMIT}"))
             })?,
         };
-        Ok(PageRequest { limit, cursor: self.take("cursor")?, list: self.list.clone() })
+        let (mut list, orders) = (self.list.clone(), orders::of(&self.list));
+        let sort = if orders.is_empty() { None } else { self.parsed(SORT, one_of(&orders))? };
+        // A cursor is good for one order.
+        if let Some((word, _)) = orders.iter().find(|(_, order)| Some(*order) == sort) {
+            list = format!("{list}?{SORT}={word}");
+        }
+        Ok(PageRequest { limit, cursor: self.take("cursor")?, list, sort })
     }
 }
 

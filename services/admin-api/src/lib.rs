@@ -22,6 +22,7 @@ mod issuers;
 mod observe;
 mod once;
 mod openapi;
+mod orders;
 mod permissions;
 mod policies;
 mod problem;

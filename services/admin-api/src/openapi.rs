@@ -109,6 +109,9 @@ pub(crate) fn complete(mut document: OpenApi) -> OpenApi {
         ];
         for (method, operation) in all {
             if let Some(operation) = operation {
+                if let Some(sort) = crate::orders::parameter(path).filter(|_| method == Method::GET) {
+                    operation.parameters.get_or_insert_default().push(RefOr::T(sort));
+                }
                 say_what_it_needs(operation, needs(&method, path));
                 // An import says itself what its trial is.
                 if !is_safe(&method) && !is_tried_by_a_job(&method, path) && needs(&method, path) != Some(Needs::Nobody)

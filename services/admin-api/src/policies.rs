@@ -41,7 +41,8 @@ pub(crate) fn policy_change(fields: &mut Fields, of: Of) -> PolicyChange {
             change.exclusive = policy.change("exclusive", boolean);
             change.login_delay_seconds = policy.change("login_delay_seconds", integer(0, 86_400));
             change.expire_days = policy.change("expire_days", typed::<Expire>(EXPIRE));
-            (change.per_account, change.per_tenant, change.per_address) = sessions_change(policy, of);
+            [change.per_account, change.per_domain, change.per_tenant, change.per_address] =
+                sessions_change(policy, of);
         }
         if of >= Of::Domain {
             change.scram_passwords = policy.change("scram_passwords", boolean);
@@ -58,15 +59,17 @@ pub(crate) fn policy_change(fields: &mut Fields, of: Of) -> PolicyChange {
     })
 }
 
-type Change = Option<Option<u32>>;
-
-fn sessions_change(policy: &mut Fields, of: Of) -> (Change, Change, Change) {
-    policy.nested("sessions", (Some(None), Some(None), Some(None)), |sessions| {
-        let per_account = sessions.change("per_account", integer(1, MAX_SESSIONS));
-        if of < Of::Tenant {
-            return (per_account, None, None);
-        }
-        let per_tenant = sessions.change("per_tenant", integer(1, MAX_SESSIONS));
-        (per_account, per_tenant, sessions.change("per_address", integer(1, MAX_SESSIONS)))
+/// Per account, domain, tenant and address.
+fn sessions_change(policy: &mut Fields, of: Of) -> [Option<Option<u32>>; 4] {
+    policy.nested("sessions", [Some(None); 4], |sessions| {
+        let mut limit = |key, from| {
+            if of >= from { sessions.change(key, integer(1, MAX_SESSIONS)) } else { None }
+        };
+        [
+            limit("per_account", Of::Account),
+            limit("per_domain", Of::Domain),
+            limit("per_tenant", Of::Tenant),
+            limit("per_address", Of::Tenant),
+        ]
     })
 }

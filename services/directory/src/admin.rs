@@ -6,12 +6,14 @@
 use chrono::{DateTime, Utc};
 use mail_types::{Address, DomainName, Secret, TenantId, TenantSlug};
 use serde_json::{Value, json};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Postgres, QueryBuilder};
 
 use crate::audit::{self, Event, SERVICE};
 use crate::error::inconsistent;
+use crate::page::PrefixRange;
 use crate::{
-    Caller, Directory, Error, Page, PageRequest, Permission, Precondition, Reach, Result, Role, password, shown, tenant,
+    Caller, Directory, Error, Page, PageRequest, Permission, Precondition, Reach, Result, Role, Sort, SortBy, password,
+    shown, sort, tenant,
 };
 
 mod access_token;
@@ -264,23 +266,50 @@ impl Directory {
         prefix: Option<&str>,
         page: &PageRequest,
     ) -> Result<Page<Admin>> {
-        let after: Option<String> = page.after()?;
-        let prefix = prefix.unwrap_or_default().to_lowercase();
+        let sort = page.sort.unwrap_or(Sort::up(SortBy::Name));
+        if prefix.is_some() && sort.by != SortBy::Name {
+            return Err(sort::refused("with a prefix there is only the order by name"));
+        }
+        let columns: &[&str] = match sort.by {
+            SortBy::CreatedAt => &["a.created_at", "a.admin_id"],
+            SortBy::Name | SortBy::Octets => &["a.name"],
+        };
+        let mut query = QueryBuilder::<Postgres>::new(format!("SELECT {COLUMNS} WHERE true"));
         let mut tx = self.begin(caller).await?;
-        let rows: Vec<AdminRow> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
-            "SELECT {COLUMNS}
-              WHERE a.name > $1 AND a.name >= $2 AND a.name < $2 || U&'\\+10FFFF' AND ($4::text IS NULL OR t.slug = $4)
-                AND ($5::integer IS NULL OR a.tenant_id = $5)
-              ORDER BY a.name LIMIT $3"
-        )))
-        .bind(after.unwrap_or_default())
-        .bind(prefix)
-        .bind(page.fetch())
-        .bind(of.map(TenantSlug::as_str))
-        .bind(caller.tenant().map(|tenant| tenant.0))
-        .fetch_all(&mut *tx)
-        .await?;
-        page.page(rows, |row| row.name.clone()).try_map(AdminRow::admin)
+        if let Some(tenant) = caller.tenant() {
+            query.push(" AND a.tenant_id = ").push_bind(tenant.0);
+        }
+        if let Some(slug) = of {
+            query
+                .push(" AND a.tenant_id = (SELECT tenant_id FROM restante.tenants WHERE slug = ")
+                .push_bind(slug.as_str())
+                .push(")");
+        }
+        if let Some(prefix) = prefix {
+            let PrefixRange { first, end } = PrefixRange::new(Some(&prefix.to_lowercase()));
+            query.push(" AND a.name >= ").push_bind(first).push(" AND a.name < ").push_bind(end);
+        }
+        if sort.by == SortBy::CreatedAt {
+            let place: Option<(DateTime<Utc>, i64)> = page.after()?;
+            if let Some((at, id)) = place {
+                sort.push_after(&mut query, columns);
+                query.push_bind(at).push(", ").push_bind(id).push(")");
+            }
+        } else {
+            let place: Option<String> = page.after()?;
+            if let Some(name) = place {
+                sort.push_after(&mut query, columns);
+                query.push_bind(name).push(")");
+            }
+        }
+        sort.push_order(&mut query, columns);
+        query.push(" LIMIT ").push_bind(page.fetch());
+        let rows: Vec<AdminRow> = query.build_query_as().fetch_all(&mut *tx).await?;
+        let rows = match sort.by {
+            SortBy::CreatedAt => page.page(rows, |row| (row.created_at, row.admin_id)),
+            SortBy::Name | SortBy::Octets => page.page(rows, |row| row.name.clone()),
+        };
+        rows.try_map(AdminRow::admin)
     }
 
     /// Changes an administrator. What access tokens say of them is void from then on: their next request is refused, and a refresh

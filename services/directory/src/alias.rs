@@ -1,13 +1,13 @@
 //! Aliases: further addresses, each leading to accounts of the same tenant; `*@domain` takes what nothing else in the domain
 //! takes.
 
+use chrono::{DateTime, Utc};
 use mail_types::{AccountId, Address, AddressError, DomainName, LocalKey, TenantId, TenantSlug};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
 use crate::audit::{self, Event};
-use crate::domain::AddressRange;
-use crate::{Caller, Directory, Error, FieldError, Page, PageRequest, Precondition, Result, account, domain, shown};
+use crate::{Caller, Directory, Error, FieldError, Precondition, Result, account, domain, shown};
 
 /// The most accounts of one alias.
 const MAX_TARGETS: usize = 100;
@@ -76,6 +76,8 @@ pub struct Alias {
     pub targets: Vec<Address>,
     /// Grows with every change.
     pub version: i64,
+    /// When it was made; of one that is older than this figure, when the figure came.
+    pub created_at: DateTime<Utc>,
 }
 
 /// An alias to be made.
@@ -95,9 +97,12 @@ struct AliasRow {
     slug: String,
     domain: String,
     row_version: i64,
+    created_at: DateTime<Utc>,
     target_locals: Vec<String>,
     target_domains: Vec<String>,
 }
+
+mod list;
 
 impl AliasRow {
     fn alias(self) -> Result<Alias> {
@@ -113,6 +118,7 @@ impl AliasRow {
             address,
             targets: targets.map(|(local, domain)| shown::address(local, domain, "accounts")).collect::<Result<_>>()?,
             version: self.row_version,
+            created_at: self.created_at,
         })
     }
 }
@@ -146,61 +152,6 @@ impl Directory {
     pub async fn alias(&self, caller: &Caller, address: &AliasAddress) -> Result<Alias> {
         let mut tx = self.begin(caller).await?;
         find(&mut tx, caller, address).await?.ok_or(Error::NotFound)
-    }
-
-    /// The aliases that the caller sees, those of one tenant or one domain of them, by domain and local part.
-    pub async fn aliases(
-        &self,
-        caller: &Caller,
-        of: Option<&TenantSlug>,
-        domain: Option<&DomainName>,
-        prefix: Option<&str>,
-        page: &PageRequest,
-    ) -> Result<Page<Alias>> {
-        if prefix.is_some() && domain.is_none() {
-            return Err(Error::invalid("/prefix", "invalid", "goes with domain; /v1/search looks everywhere"));
-        }
-
-        let cursor: Option<(i32, i64, String)> = page.after()?;
-        let mut tx = self.begin(caller).await?;
-        let domain = domain.map(|domain| (domain, prefix));
-        let Some(range) = AddressRange::of(&mut tx, caller, of, domain, cursor).await? else {
-            return Ok(Page::empty());
-        };
-        let (begin, end) = range.inside();
-        let rows = sqlx::query_as::<_, AliasRow>(
-            "SELECT r.tenant_id, r.domain_id, r.local_key, t.slug, d.name AS domain, r.row_version,
-                    coalesce(x.locals, '{}') AS target_locals, coalesce(x.domains, '{}') AS target_domains
-               FROM restante.addresses r
-               JOIN restante.domains d ON d.tenant_id = r.tenant_id AND d.domain_id = r.domain_id AND d.deleted_at IS NULL
-               JOIN restante.tenants t ON t.tenant_id = r.tenant_id
-               LEFT JOIN LATERAL (
-                 SELECT array_agg(a.local_part ORDER BY a.account_id) AS locals, array_agg(e.name ORDER BY a.account_id) AS domains
-                   FROM restante.alias_targets g
-                   JOIN restante.accounts a ON a.tenant_id = g.tenant_id AND a.account_id = g.target_id AND a.status <> 3
-                   JOIN restante.domains e ON e.tenant_id = a.tenant_id AND e.domain_id = a.domain_id
-                  WHERE g.tenant_id = r.tenant_id AND g.domain_id = r.domain_id AND g.local_key = r.local_key) x ON true
-              WHERE r.account_id IS NULL AND (r.tenant_id, r.domain_id, r.local_key) > ($1, $2, $3)
-                AND (r.tenant_id, r.domain_id, r.local_key) < ($5, $6, $7)
-                AND (r.domain_id, r.local_key) > ($8, $9) AND (r.domain_id, r.local_key) < ($10, $11)
-                AND ($12::text[] IS NULL OR d.name = ANY ($12))
-              ORDER BY r.tenant_id, r.domain_id, r.local_key LIMIT $4",
-        )
-        .bind(range.after.0)
-        .bind(range.after.1)
-        .bind(&range.after.2)
-        .bind(page.fetch())
-        .bind(range.end.0)
-        .bind(range.end.1)
-        .bind(&range.end.2)
-        .bind(begin.0)
-        .bind(begin.1)
-        .bind(end.0)
-        .bind(end.1)
-        .bind(caller.domain_names())
-        .fetch_all(&mut *tx)
-        .await?;
-        page.page(rows, |row| (row.tenant_id, row.domain_id, row.local_key.clone())).try_map(AliasRow::alias)
     }
 
     /// Makes an alias lead to other accounts.
@@ -337,7 +288,7 @@ async fn find_row(tx: &mut PgConnection, caller: &Caller, address: &AliasAddress
     }
     let Some((tenant, domain)) = domain::enter_domain(tx, caller, address.domain()).await? else { return Ok(None) };
     let row = sqlx::query_as::<_, AliasRow>(
-        "SELECT r.tenant_id, r.domain_id, r.local_key, t.slug, d.name AS domain, r.row_version,
+        "SELECT r.tenant_id, r.domain_id, r.local_key, t.slug, d.name AS domain, r.row_version, r.created_at,
                 coalesce(x.locals, '{}') AS target_locals, coalesce(x.domains, '{}') AS target_domains
            FROM restante.addresses r
            JOIN restante.domains d ON d.tenant_id = r.tenant_id AND d.domain_id = r.domain_id

@@ -6,12 +6,13 @@ use chrono::{DateTime, Utc};
 use mail_types::{DomainName, Random, Secret, TenantId, TenantSlug};
 use serde_json::{Value, json};
 use sqlx::types::ipnet::IpNet;
-use sqlx::{AssertSqlSafe, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, QueryBuilder};
 
 use crate::audit::{self, Event, SERVICE};
 use crate::authenticate::kept_scopes;
 use crate::credential::check_label;
 use crate::error::inconsistent;
+use crate::sort::{NamedList, NamedPlace};
 use crate::{
     Caller, Directory, Error, FieldError, Page, PageRequest, Permission, Precondition, Result, Role, admin, shown,
     token,
@@ -104,6 +105,9 @@ const COLUMNS: &str = "k.key_id, k.tenant_id, k.label, t.slug, k.role, k.scopes,
        u.last_at, u.last_address
   FROM restante.api_keys k LEFT JOIN restante.tenants t ON t.tenant_id = k.tenant_id LEFT JOIN restante.api_key_use u ON u.key_id = k.key_id";
 
+/// How it is listed.
+const LIST: NamedList = NamedList { id: "k.key_id", name: r#"k.label COLLATE "C""#, created_at: "k.created_at" };
+
 #[derive(sqlx::FromRow)]
 struct ApiKeyRow {
     key_id: i64,
@@ -192,23 +196,23 @@ impl Directory {
         find(&mut tx, caller, id).await?.ok_or(Error::NotFound)
     }
 
-    /// The keys that the caller sees and that are not revoked, in the order they were made.
+    /// The keys that the caller sees and that are not revoked, in the order they were made or that is asked for.
     pub async fn api_keys(&self, caller: &Caller, of: Option<&TenantSlug>, page: &PageRequest) -> Result<Page<ApiKey>> {
-        let after: Option<i64> = page.after()?;
+        let mut query = QueryBuilder::<Postgres>::new(format!("SELECT {COLUMNS} WHERE k.revoked_at IS NULL"));
         let mut tx = self.begin(caller).await?;
-        let rows: Vec<ApiKeyRow> = sqlx::query_as(AssertSqlSafe(format!(
-            "SELECT {COLUMNS}
-              WHERE k.key_id > $1 AND k.revoked_at IS NULL
-                AND ($3::text IS NULL OR t.slug = $3) AND ($4::integer IS NULL OR k.tenant_id = $4)
-              ORDER BY k.key_id LIMIT $2"
-        )))
-        .bind(after.unwrap_or(0))
-        .bind(page.fetch())
-        .bind(of.map(TenantSlug::as_str))
-        .bind(caller.tenant().map(|tenant| tenant.0))
-        .fetch_all(&mut *tx)
-        .await?;
-        page.page(rows, |row| row.key_id).try_map(ApiKeyRow::key)
+        if let Some(tenant) = caller.tenant() {
+            query.push(" AND k.tenant_id = ").push_bind(tenant.0);
+        }
+        if let Some(slug) = of {
+            query
+                .push(" AND k.tenant_id = (SELECT tenant_id FROM restante.tenants WHERE slug = ")
+                .push_bind(slug.as_str())
+                .push(")");
+        }
+        LIST.finish(&mut query, page)?;
+        let rows: Vec<ApiKeyRow> = query.build_query_as().fetch_all(&mut *tx).await?;
+        let place = |row: &ApiKeyRow| NamedPlace::of(page, row.key_id, &row.label, row.created_at);
+        page.page(rows, place).try_map(ApiKeyRow::key)
     }
 
     /// Changes a key: its name, its networks, its end.

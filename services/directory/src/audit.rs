@@ -12,7 +12,7 @@ use sqlx::types::ipnet::IpNet;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
-use crate::{Caller, Directory, Page, PageRequest, Result, shown, tenant};
+use crate::{Caller, Directory, Page, PageRequest, Result, Sort, shown, tenant};
 
 /// The tenant number under which changes of the whole service stand.
 pub(crate) const SERVICE: TenantId = TenantId(0);
@@ -174,7 +174,7 @@ enum Order {
 }
 
 impl Directory {
-    /// The audit trail, newest first.
+    /// The audit trail, newest first or, if that is asked for, last.
     pub async fn audit_events(
         &self,
         caller: &Caller,
@@ -182,7 +182,11 @@ impl Directory {
         page: &PageRequest,
     ) -> Result<Page<AuditEvent>> {
         let after: Option<AuditPlace> = page.after()?;
-        let rows = self.events(caller, filter, Order::NewestFirst, after, page.fetch()).await?;
+        let order = match page.sort {
+            Some(Sort { descending: false, .. }) => Order::OldestFirst,
+            _ => Order::NewestFirst,
+        };
+        let rows = self.events(caller, filter, order, after, page.fetch()).await?;
         page.page(rows, |row| (row.at, row.event_id)).try_map(EventRow::event)
     }
 

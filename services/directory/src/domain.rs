@@ -11,11 +11,9 @@ use sqlx::PgConnection;
 
 use crate::audit::{self, Event};
 use crate::caller::enter;
-use crate::page::PrefixRange;
 use crate::policy::Level;
 use crate::{
-    Caller, Directory, Error, Page, PageRequest, Permission, Policy, PolicyChange, Precondition, Quota, QuotaChange,
-    Result, shown, tenant,
+    Caller, Directory, Error, Permission, Policy, PolicyChange, Precondition, Quota, QuotaChange, Result, shown, tenant,
 };
 
 /// A domain as administrators see it.
@@ -113,6 +111,10 @@ macro_rules! select_domains {
     };
 }
 
+mod list;
+
+pub(crate) use list::{AddressRange, Scope};
+
 impl DomainRow {
     fn domain(self) -> Result<Domain> {
         Ok(Domain {
@@ -147,6 +149,7 @@ impl Directory {
         enter(&mut tx, owner.id).await?;
         self.check_room(&mut tx, &owner).await?;
         new.quota.check_within(&owner.quota, "tenant")?;
+        new.policy.sessions.check_within(&owner.policy.sessions)?;
         let domain_id: i64 = sqlx::query_scalar(
             "INSERT INTO restante.domains (tenant_id, name, challenge, policy, max_octets, max_messages, max_accounts, max_hourly)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING domain_id",
@@ -177,36 +180,6 @@ impl Directory {
         find(&mut tx, caller, name, of).await
     }
 
-    /// The domains that the caller sees, by tenant and name.
-    pub async fn domains(&self, caller: &Caller, filter: &DomainFilter, page: &PageRequest) -> Result<Page<Domain>> {
-        let after: Option<(i32, String)> = page.after()?;
-        let mut tx = self.begin(caller).await?;
-        let Some((first, last)) = tenants_of(&mut tx, caller, filter.tenant.as_ref()).await? else {
-            return Ok(Page::empty());
-        };
-        let prefix = PrefixRange::new(filter.prefix.as_deref());
-        let (after_tenant, after_name) = after.unwrap_or((first, String::new()));
-        let rows = sqlx::query_as::<_, DomainRow>(select_domains!(
-            "WHERE (d.tenant_id, d.name) > ($1, $2) AND d.tenant_id BETWEEN $4 AND $5 AND t.status <> 3
-                AND ($6::text[] IS NULL OR d.name = ANY ($6)) AND d.name >= $7 AND d.name < $8
-                AND ($9::boolean IS NULL OR (d.verified_at IS NOT NULL) = $9) AND (d.deleted_at IS NOT NULL) = $10
-              ORDER BY d.tenant_id, d.name LIMIT $3"
-        ))
-        .bind(after_tenant)
-        .bind(after_name)
-        .bind(page.fetch())
-        .bind(first)
-        .bind(last)
-        .bind(caller.domain_names())
-        .bind(prefix.first)
-        .bind(prefix.end)
-        .bind(filter.verified)
-        .bind(filter.deleted)
-        .fetch_all(&mut *tx)
-        .await?;
-        page.page(rows, |row| (row.tenant_id, row.name.clone())).try_map(DomainRow::domain)
-    }
-
     /// Changes a domain's policy.
     pub async fn change_domain(
         &self,
@@ -220,6 +193,12 @@ impl Directory {
         let before = find_locked(&mut tx, caller, name, of, precondition).await?;
         let policy = change.policy.apply(before.policy.clone());
         policy.check(Level::Domain)?;
+        if policy.sessions != before.policy.sessions {
+            let owner = tenant::by_id(&mut tx, before.tenant_id).await?.ok_or(Error::NotFound)?;
+            policy.sessions.check_within(&owner.policy.sessions)?;
+            let was = &before.policy.sessions;
+            policy.sessions.check_over_children(was, &mut tx, before.tenant_id.0, Some(before.id.0)).await?;
+        }
         let quota = change.quota.apply(before.quota);
         if quota != before.quota {
             let (of_tenant, _) = quotas(&mut tx, before.tenant_id, name).await?;
@@ -578,67 +557,6 @@ async fn find_locked(
     let domain = find_of(tx, found.tenant_id, name).await?.ok_or(Error::NotFound)?;
     precondition.check(domain.version)?;
     Ok(domain)
-}
-
-/// The first and last tenant of a list; `None`: there is no such tenant, and the list is empty.
-async fn tenants_of(tx: &mut PgConnection, caller: &Caller, of: Option<&TenantSlug>) -> Result<Option<(i32, i32)>> {
-    let one = match of {
-        Some(slug) => match tenant::find(tx, slug).await? {
-            Some(tenant) => Some(tenant.id),
-            None => return Ok(None),
-        },
-        None => caller.tenant(),
-    };
-    Ok(Some(one.map_or((0, i32::MAX), |one| (one.0, one.0))))
-}
-
-/// Where a list of addresses begins and ends, so that a page is one range of the primary key, whatever it is narrowed to.
-pub(crate) struct AddressRange {
-    /// The page begins after this tenant, domain and local key.
-    pub(crate) after: (i32, i64, String),
-    /// And ends before this.
-    pub(crate) end: (i32, i64, String),
-}
-
-impl AddressRange {
-    /// The range of a tenant or a domain, or of what in a domain begins with a prefix, or all that the caller sees; `None`: there is
-    /// none, and the list is empty.
-    pub(crate) async fn of(
-        tx: &mut PgConnection,
-        caller: &Caller,
-        tenant: Option<&TenantSlug>,
-        domain: Option<(&DomainName, Option<&str>)>,
-        cursor: Option<(i32, i64, String)>,
-    ) -> Result<Option<Self>> {
-        let Some((first, last)) = tenants_of(tx, caller, tenant).await? else { return Ok(None) };
-        let (start, end) = match domain {
-            None => ((first, 0, String::new()), (last, i64::MAX, String::new())),
-            Some((name, prefix)) => match find(tx, caller, name, tenant).await {
-                Ok(Domain { tenant_id: TenantId(tenant), id: DomainId(domain), .. }) => {
-                    let prefix = PrefixRange::new(prefix);
-                    ((tenant, domain, prefix.before()), (tenant, domain, prefix.end))
-                }
-                Err(Error::NotFound) => return Ok(None),
-                Err(error) => return Err(error),
-            },
-        };
-        // After the last key of the domain before: a catch-all's empty key is part of the list.
-        let start = if start.2.is_empty() { (start.0, start.1 - 1, char::MAX.to_string()) } else { start };
-        // A cursor of another list must not widen this one.
-        Ok(Some(Self { after: cursor.map_or(start.clone(), |cursor| cursor.max(start)), end }))
-    }
-
-    /// Where the range begins and ends inside its tenant, if it lies in one; else before and after everything.
-    ///
-    /// Row-level security adds `tenant_id = …`, behind which the index does not see a comparison of all three columns as where to begin:
-    /// queries say it again without the tenant.
-    pub(crate) fn inside(&self) -> ((i64, &str), (i64, &str)) {
-        if self.after.0 == self.end.0 {
-            ((self.after.1, &self.after.2), (self.end.1, &self.end.2))
-        } else {
-            ((-1, ""), (i64::MAX, ""))
-        }
-    }
 }
 
 /// The key of the domain that an address lies in, with the transaction entered into its tenant.

@@ -11,12 +11,12 @@ mod work;
 use chrono::{DateTime, Utc};
 use mail_types::{Secret, TenantId, TenantSlug};
 use serde_json::{Value, json};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Postgres, QueryBuilder};
 
 use crate::audit::{self, Event};
 use crate::error::inconsistent;
 use crate::seal::{self, Purpose};
-use crate::{Caller, Directory, Error, FieldError, Page, PageRequest, Permission, Result, shown, tenant};
+use crate::{Caller, Directory, Error, FieldError, Page, PageRequest, Permission, Result, Sort, SortBy, shown, tenant};
 
 pub use line::{MigrationLine, read_migration_line};
 pub use migration::{MigratedAccount, MigrationProgress};
@@ -365,26 +365,40 @@ impl Directory {
         find(&mut tx, caller, id).await?.job()
     }
 
-    /// The jobs that the caller sees, the newest first.
+    /// The jobs that the caller sees, the newest first or, if that is asked for, last.
     pub async fn jobs(&self, caller: &Caller, filter: &JobFilter, page: &PageRequest) -> Result<Page<Job>> {
-        let before: Option<i64> = page.after()?;
-        let mut tx = self.begin(caller).await?;
-        let rows = sqlx::query_as::<_, JobRow>(
+        // Ids are given out in the order that jobs are made in.
+        let sort = page.sort.unwrap_or(Sort::down(SortBy::CreatedAt));
+        let mut query = QueryBuilder::<Postgres>::new(
             "SELECT j.tenant_id, j.job_id, t.slug, j.kind, j.state, j.dry_run, j.created_by, j.payload, j.last_error, j.created_at,
                     j.started_at, j.ended_at, j.total, j.made, j.unchanged, j.failed
                FROM restante.jobs j JOIN restante.tenants t ON t.tenant_id = j.tenant_id
-              WHERE j.job_id < $1 AND j.created_by IS NOT NULL AND j.state <> 5 AND ($3::integer IS NULL OR j.tenant_id = $3)
-                AND ($4::text IS NULL OR t.slug = $4) AND ($5::text IS NULL OR j.kind = $5) AND ($6::smallint IS NULL OR j.state = $6)
-              ORDER BY j.job_id DESC LIMIT $2",
-        )
-        .bind(before.unwrap_or(i64::MAX))
-        .bind(page.fetch())
-        .bind(caller.tenant().map(|tenant| tenant.0))
-        .bind(filter.tenant.as_ref().map(TenantSlug::as_str))
-        .bind(filter.kind.map(JobKind::as_str))
-        .bind(filter.state.map(JobState::code))
-        .fetch_all(&mut *tx)
-        .await?;
+              WHERE j.created_by IS NOT NULL AND j.state <> 5",
+        );
+        let mut tx = self.begin(caller).await?;
+        if let Some(tenant) = caller.tenant() {
+            query.push(" AND j.tenant_id = ").push_bind(tenant.0);
+        }
+        if let Some(slug) = &filter.tenant {
+            query
+                .push(" AND j.tenant_id = (SELECT tenant_id FROM restante.tenants WHERE slug = ")
+                .push_bind(slug.as_str())
+                .push(")");
+        }
+        if let Some(kind) = filter.kind {
+            query.push(" AND j.kind = ").push_bind(kind.as_str());
+        }
+        if let Some(state) = filter.state {
+            query.push(" AND j.state = ").push_bind(state.code());
+        }
+        let place: Option<i64> = page.after()?;
+        if let Some(id) = place {
+            sort.push_after(&mut query, &["j.job_id"]);
+            query.push_bind(id).push(")");
+        }
+        sort.push_order(&mut query, &["j.job_id"]);
+        query.push(" LIMIT ").push_bind(page.fetch());
+        let rows: Vec<JobRow> = query.build_query_as().fetch_all(&mut *tx).await?;
         page.page(rows, |row| row.job_id).try_map(JobRow::job)
     }
 

@@ -50,6 +50,8 @@ pub struct Login {
     pub credential: CredentialId,
     /// The account's address, as it was given when it was made.
     pub address: String,
+    /// The domain of that address.
+    pub domain: DomainName,
     /// Whether the credential allows expunging.
     pub may_expunge: bool,
     /// Where the maildrop stands.
@@ -367,7 +369,8 @@ impl LookedUp {
             tenant: account.tenant,
             account: account.id,
             credential,
-            address: account.address.clone(),
+            address: account.address.to_string(),
+            domain: account.address.domain.clone(),
             may_expunge,
             maildrop: account.maildrop,
             policy,

@@ -5,8 +5,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
-use crate::{Error, Result};
+use crate::{Error, Result, Sort};
 
 /// The most items of one page.
 pub const MAX_LIMIT: u32 = 500;
@@ -20,13 +21,15 @@ pub struct PageRequest {
     pub limit: u32,
     /// Where the last page ended, as it was given out.
     pub cursor: Option<String>,
-    /// Which list it is: a cursor is good for the one that gave it out. Empty where nobody else's can come in.
+    /// Which list it is, and in which order: a cursor is good for the one that gave it out. Empty where nobody else's can come in.
     pub list: String,
+    /// In which order; `None`: the list's own.
+    pub sort: Option<Sort>,
 }
 
 impl Default for PageRequest {
     fn default() -> Self {
-        Self { limit: DEFAULT_LIMIT, cursor: None, list: String::new() }
+        Self { limit: DEFAULT_LIMIT, cursor: None, list: String::new(), sort: None }
     }
 }
 
@@ -34,10 +37,18 @@ impl PageRequest {
     /// The key that the last page ended with.
     pub fn after<K: DeserializeOwned>(&self) -> Result<Option<K>> {
         let Some(cursor) = &self.cursor else { return Ok(None) };
-        let read =
-            URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|json| serde_json::from_slice::<(String, K)>(&json).ok());
-        let key = read.filter(|(list, _)| *list == self.list).map(|(_, key)| key);
-        key.map(Some).ok_or_else(|| Error::invalid("/cursor", "invalid", "this is not a cursor of this list"))
+        let refused = |detail| Error::invalid("/cursor", "invalid", detail);
+        let json = URL_SAFE_NO_PAD.decode(cursor).ok();
+        let read = json.and_then(|json| serde_json::from_slice::<(String, Value)>(&json).ok());
+        let (list, key) = read.ok_or_else(|| refused("this is not a cursor of this list"))?;
+        if list != self.list {
+            let in_any_order = |list: &str| list.split('?').next().map(ToOwned::to_owned);
+            return Err(refused(match in_any_order(&list) == in_any_order(&self.list) {
+                true => "this is a cursor of this list in another order: its sort has to be the same on every page",
+                false => "this is not a cursor of this list",
+            }));
+        }
+        serde_json::from_value(key).map(Some).map_err(|_| refused("this is not a cursor of this list"))
     }
 
     /// One row more than the page holds tells whether another page follows.
@@ -148,9 +159,14 @@ mod tests {
         let request =
             PageRequest { limit: 2, cursor: Some(URL_SAFE_NO_PAD.encode("\"text\"")), ..PageRequest::default() };
         assert!(matches!(request.after::<i32>(), Err(Error::Invalid(_))));
-        let of = |list: &str, cursor| PageRequest { limit: 1, cursor, list: list.to_owned() };
+        let of = |list: &str, cursor| PageRequest { limit: 1, cursor, list: list.to_owned(), sort: None };
         let given = of("accounts", None).page(vec![1, 2], |&n| n).next_cursor;
         assert_eq!(of("accounts", given.clone()).after::<i32>().unwrap(), Some(1));
-        assert!(matches!(of("aliases", given).after::<i32>(), Err(Error::Invalid(_))));
+        let refused = |list: &str| match of(list, given.clone()).after::<i32>() {
+            Err(Error::Invalid(errors)) => errors[0].detail.clone(),
+            other => panic!("{other:?}"),
+        };
+        assert!(refused("aliases").contains("not a cursor of this list"));
+        assert!(refused("accounts?sort=-octets").contains("in another order"));
     }
 }

@@ -3,7 +3,7 @@
 //! rather than being served by half of its rules.
 //!
 //! The narrower decides: [`EffectivePolicy`] is the service's defaults under the tenant's, the domain's, the account's and the
-//! credential's policy. Each level may decide only what [`Level`] says.
+//! credential's policy. Each level may decide only what [`Level`] says; of limits on sessions the smallest holds.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -13,10 +13,13 @@ use crate::{Error, FieldError, Result};
 
 mod change;
 mod effective;
+mod sessions;
 mod trust;
 
 pub use change::PolicyChange;
 pub use effective::EffectivePolicy;
+use sessions::MAX_SESSIONS;
+pub use sessions::SessionsPolicy;
 pub use trust::{AddressClaim, ClientCa, OauthIssuer};
 
 /// The longest retention, in days: partitions are made so far ahead.
@@ -29,8 +32,6 @@ const MAX_AUDIT_DAYS: u32 = 3_650;
 const MAX_DAYS: u32 = 36_500;
 /// The longest LOGIN-DELAY, in seconds.
 const MAX_LOGIN_DELAY_SECONDS: u32 = 86_400;
-/// The most sessions that a limit may allow.
-const MAX_SESSIONS: u32 = 1_000_000;
 
 /// What the sender is told when a maildrop is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,27 +91,6 @@ pub enum Utf8 {
     AsStored,
     /// `-ERR [UTF8]`.
     Refuse,
-}
-
-/// The most sessions at once. `None` leaves it to the next wider level.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SessionsPolicy {
-    /// Of one account.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub per_account: Option<u32>,
-    /// Of one tenant; tenants only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub per_tenant: Option<u32>,
-    /// Of one tenant from one address; tenants only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub per_address: Option<u32>,
-}
-
-impl SessionsPolicy {
-    fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
 }
 
 /// Whose policy it is.
@@ -215,6 +195,7 @@ impl Policy {
             ("/policy/expire_days", expire, 1, MAX_DAYS),
             ("/policy/login_delay_seconds", self.login_delay_seconds, 0, MAX_LOGIN_DELAY_SECONDS),
             ("/policy/sessions/per_account", self.sessions.per_account, 1, MAX_SESSIONS),
+            ("/policy/sessions/per_domain", self.sessions.per_domain, 1, MAX_SESSIONS),
             ("/policy/sessions/per_tenant", self.sessions.per_tenant, 1, MAX_SESSIONS),
             ("/policy/sessions/per_address", self.sessions.per_address, 1, MAX_SESSIONS),
         ];
@@ -238,6 +219,7 @@ impl Policy {
             ("client_ca", self.client_ca.is_some(), of_tenant),
             ("sessions/per_tenant", self.sessions.per_tenant.is_some(), of_tenant),
             ("sessions/per_address", self.sessions.per_address.is_some(), of_tenant),
+            ("sessions/per_domain", self.sessions.per_domain.is_some(), of_domain),
             ("scram_passwords", self.scram_passwords.is_some(), of_domain),
             ("legacy_mechanisms", self.legacy_mechanisms.is_some(), of_domain),
             ("over_quota", self.over_quota.is_some(), of_account),
@@ -331,11 +313,11 @@ mod tests {
         let all = policy(json!({
             "over_quota": "defer", "retention_days": 7, "kept_quota_percent": 50, "audit_days": 400, "view": "new_for_device", "dele": "hide", "exclusive": true,
             "login_delay_seconds": 1, "expire_days": 1, "scram_passwords": true, "legacy_mechanisms": true,
-            "utf8": "refuse", "sessions": {"per_account": 1, "per_tenant": 1, "per_address": 1},
+            "utf8": "refuse", "sessions": {"per_account": 1, "per_domain": 1, "per_tenant": 1, "per_address": 1},
         }));
         assert_eq!(faults(&all, Level::Tenant).len(), 0);
         assert_eq!(faults(&all, Level::Domain).len(), 5);
-        assert_eq!(faults(&all, Level::Account).len(), 7);
-        assert_eq!(faults(&all, Level::Credential).len(), 12);
+        assert_eq!(faults(&all, Level::Account).len(), 8);
+        assert_eq!(faults(&all, Level::Credential).len(), 13);
     }
 }

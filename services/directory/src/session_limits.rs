@@ -1,4 +1,4 @@
-//! How many sessions there may be at once: of an account, of a tenant, of a tenant from one address. Counted in this process,
+//! How many sessions there may be at once: of an account, of a domain, of a tenant, of a tenant from one address. Counted in this process,
 //! against limits divided by the number of frontends that are alive: approximate, and cheap.
 
 use std::collections::HashMap;
@@ -6,7 +6,7 @@ use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
-use mail_types::{AccountId, TenantId};
+use mail_types::{AccountId, DomainName, TenantId};
 use prometheus::{IntCounterVec, register_int_counter_vec};
 use serde::Deserialize;
 
@@ -24,6 +24,8 @@ static REFUSED: LazyLock<IntCounterVec> = LazyLock::new(|| {
 pub struct SessionLimitsSettings {
     /// Of one account. Default 20.
     pub per_account: u32,
+    /// Of one domain. Default 10 000.
+    pub per_domain: u32,
     /// Of one tenant. Default 10 000.
     pub per_tenant: u32,
     /// Of one tenant from one address (IPv6: one /64). Default 200: an office behind one address.
@@ -32,7 +34,7 @@ pub struct SessionLimitsSettings {
 
 impl Default for SessionLimitsSettings {
     fn default() -> Self {
-        Self { per_account: 20, per_tenant: 10_000, per_address: 200 }
+        Self { per_account: 20, per_domain: 10_000, per_tenant: 10_000, per_address: 200 }
     }
 }
 
@@ -42,6 +44,9 @@ pub enum SessionLimit {
     /// Of its account.
     #[error("too many sessions of this account on this server (at most {0})")]
     Account(u32),
+    /// Of its domain.
+    #[error("too many sessions of this account's domain on this server (at most {0})")]
+    Domain(u32),
     /// Of its tenant.
     #[error("too many sessions of this account's organisation on this server (at most {0})")]
     Tenant(u32),
@@ -55,6 +60,7 @@ impl SessionLimit {
     pub const fn kind(self) -> &'static str {
         match self {
             Self::Account(_) => "account",
+            Self::Domain(_) => "domain",
             Self::Tenant(_) => "tenant",
             Self::Address(_) => "address",
         }
@@ -71,6 +77,7 @@ pub struct SessionLimits {
 #[derive(Debug, Default)]
 struct Live {
     accounts: HashMap<(TenantId, AccountId), u32>,
+    domains: HashMap<(TenantId, DomainName), u32>,
     tenants: HashMap<TenantId, u32>,
     addresses: HashMap<(TenantId, IpAddr), u32>,
 }
@@ -82,6 +89,7 @@ pub struct SessionPlace {
     limits: SessionLimits,
     tenant: TenantId,
     account: AccountId,
+    domain: DomainName,
     /// Nothing for a Unix socket: no address, no limit.
     address: Option<IpAddr>,
 }
@@ -100,6 +108,7 @@ impl SessionLimits {
         &self,
         tenant: TenantId,
         account: AccountId,
+        domain: &DomainName,
         peer: Option<IpAddr>,
         policy: &SessionsPolicy,
         frontends: u32,
@@ -108,12 +117,16 @@ impl SessionLimits {
         // Rounded up: a limit of one lets one in at each frontend, not none at all.
         let most = |policy: Option<u32>, setting: u32| policy.unwrap_or(setting).div_ceil(frontends.max(1)).max(1);
         let per_account = most(policy.per_account, self.settings.per_account);
+        let per_domain = most(policy.per_domain, self.settings.per_domain);
         let per_tenant = most(policy.per_tenant, self.settings.per_tenant);
         let per_address = most(policy.per_address, self.settings.per_address);
+        let of_domain = (tenant, domain.clone());
         let is_full = |count: Option<&u32>, most: u32| count.copied().unwrap_or_default() >= most;
         let mut live = self.live();
         let met = if is_full(live.accounts.get(&(tenant, account)), per_account) {
             Some(SessionLimit::Account(per_account))
+        } else if is_full(live.domains.get(&of_domain), per_domain) {
+            Some(SessionLimit::Domain(per_domain))
         } else if is_full(live.tenants.get(&tenant), per_tenant) {
             Some(SessionLimit::Tenant(per_tenant))
         } else if address.is_some_and(|address| is_full(live.addresses.get(&(tenant, address)), per_address)) {
@@ -126,11 +139,12 @@ impl SessionLimits {
             return Err(limit);
         }
         *live.accounts.entry((tenant, account)).or_default() += 1;
+        *live.domains.entry(of_domain).or_default() += 1;
         *live.tenants.entry(tenant).or_default() += 1;
         if let Some(address) = address {
             *live.addresses.entry((tenant, address)).or_default() += 1;
         }
-        Ok(SessionPlace { limits: self.clone(), tenant, account, address })
+        Ok(SessionPlace { limits: self.clone(), tenant, account, domain: domain.clone(), address })
     }
 
     fn live(&self) -> MutexGuard<'_, Live> {
@@ -142,6 +156,7 @@ impl Drop for SessionPlace {
     fn drop(&mut self) {
         let mut live = self.limits.live();
         one_less(&mut live.accounts, (self.tenant, self.account));
+        one_less(&mut live.domains, (self.tenant, self.domain.clone()));
         one_less(&mut live.tenants, self.tenant);
         if let Some(address) = self.address {
             one_less(&mut live.addresses, (self.tenant, address));
@@ -169,7 +184,7 @@ mod tests {
     use super::*;
 
     fn limits() -> SessionLimits {
-        SessionLimits::new(SessionLimitsSettings { per_account: 2, per_tenant: 4, per_address: 3 })
+        SessionLimits::new(SessionLimitsSettings { per_account: 2, per_domain: 4, per_tenant: 5, per_address: 3 })
     }
 
     fn enter(
@@ -178,7 +193,18 @@ mod tests {
         peer: &str,
         policy: &SessionsPolicy,
     ) -> Result<SessionPlace, SessionLimit> {
-        limits.enter(TenantId(1), AccountId(account), peer.parse().ok(), policy, 1)
+        enter_in(limits, account, "acme.test", peer, policy)
+    }
+
+    fn enter_in(
+        limits: &SessionLimits,
+        account: i64,
+        domain: &str,
+        peer: &str,
+        policy: &SessionsPolicy,
+    ) -> Result<SessionPlace, SessionLimit> {
+        let domain = DomainName::parse(domain).unwrap();
+        limits.enter(TenantId(1), AccountId(account), &domain, peer.parse().ok(), policy, 1)
     }
 
     #[test]
@@ -193,13 +219,18 @@ mod tests {
         assert_eq!(enter(3, "192.0.2.1").unwrap_err(), SessionLimit::Address(3));
         assert_eq!(enter(3, "::ffff:192.0.2.1").unwrap_err(), SessionLimit::Address(3));
         let fourth = enter(3, "192.0.2.2").unwrap();
-        assert_eq!(enter(3, "").unwrap_err(), SessionLimit::Tenant(4));
-        let elsewhere = limits.enter(TenantId(2), AccountId(9), None, &none, 1).unwrap();
+        let full = enter(3, "").unwrap_err();
+        assert_eq!(full.to_string(), "too many sessions of this account's domain on this server (at most 4)");
+        let other = enter_in(&limits, 4, "acme.example", "", &none).unwrap();
+        assert_eq!(enter_in(&limits, 4, "acme.example", "", &none).unwrap_err(), SessionLimit::Tenant(5));
+        let domain = DomainName::parse("acme.test").unwrap();
+        let elsewhere = limits.enter(TenantId(2), AccountId(9), &domain, None, &none, 1).unwrap();
         drop(first);
         let fifth = enter(1, "2001:db8::1").unwrap();
-        drop((second, third, fourth, fifth, elsewhere));
+        drop((second, third, fourth, fifth, other, elsewhere));
         let live = limits.live();
-        assert!(live.accounts.is_empty() && live.tenants.is_empty() && live.addresses.is_empty(), "{live:?}");
+        assert!(live.accounts.is_empty() && live.domains.is_empty());
+        assert!(live.tenants.is_empty() && live.addresses.is_empty(), "{live:?}");
     }
 
     #[test]
@@ -213,7 +244,8 @@ mod tests {
     #[test]
     fn frontends_share_a_limit() {
         let (limits, none) = (limits(), SessionsPolicy::default());
-        let enter = |frontends| limits.enter(TenantId(1), AccountId(1), None, &none, frontends);
+        let domain = DomainName::parse("acme.test").unwrap();
+        let enter = |frontends| limits.enter(TenantId(1), AccountId(1), &domain, None, &none, frontends);
         let _first = enter(2).unwrap();
         assert_eq!(enter(2).unwrap_err(), SessionLimit::Account(1), "the half of it");
         assert_eq!(enter(100).unwrap_err(), SessionLimit::Account(1));

@@ -3,14 +3,14 @@
 use chrono::{DateTime, Utc};
 use mail_types::{TenantId, TenantSlug};
 use serde_json::{Value, json};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Postgres, QueryBuilder};
 
 use crate::audit::{self, Event};
 use crate::error::inconsistent;
 use crate::page::PrefixRange;
 use crate::{
     Caller, Directory, Error, Page, PageRequest, Permission, Policy, PolicyChange, Precondition, Quota, QuotaChange,
-    Result, domain, policy::Level, shown,
+    Result, SessionsPolicy, Sort, SortBy, domain, policy::Level, shown, sort,
 };
 
 /// The longest display name, in characters.
@@ -154,6 +154,7 @@ impl Directory {
         caller.require(Permission::TenantsWrite)?;
         check_name(&new.name)?;
         new.policy.check(Level::Tenant)?;
+        new.policy.sessions.check_within(&SessionsPolicy::default())?;
         let mut tx = self.begin(caller).await?;
         let row = sqlx::query_as::<_, TenantRow>(
             "INSERT INTO restante.tenants (slug, display_name, policy, max_octets, max_messages, max_accounts, max_domains, max_hourly)
@@ -183,26 +184,53 @@ impl Directory {
         find(&mut tx, slug).await?.ok_or(Error::NotFound)
     }
 
-    /// The tenants that the caller sees, by slug. Those that are deleted only if they are asked for.
+    /// The tenants that the caller sees, by slug or in the order that is asked for. Those that are deleted only if they are asked for.
     pub async fn tenants(&self, caller: &Caller, filter: &TenantFilter, page: &PageRequest) -> Result<Page<Tenant>> {
-        let after: Option<String> = page.after()?;
-        let range = PrefixRange::new(filter.prefix.as_deref());
-        let mut tx = self.begin(caller).await?;
-        let rows = sqlx::query_as::<_, TenantRow>(
+        let sort = page.sort.unwrap_or(Sort::up(SortBy::Name));
+        if filter.prefix.is_some() && sort.by != SortBy::Name {
+            return Err(sort::refused("with a prefix there is only the order by slug"));
+        }
+        let columns: &[&str] = match sort.by {
+            SortBy::CreatedAt => &["created_at", "tenant_id"],
+            SortBy::Name | SortBy::Octets => &["slug"],
+        };
+        let mut query = QueryBuilder::<Postgres>::new(
             "SELECT tenant_id, slug, display_name, status, policy, max_octets, max_messages, max_accounts, max_domains, max_hourly, deleted_at, row_version, created_at
-               FROM restante.tenants
-              WHERE slug > $1 AND slug >= $4 AND slug < $5 AND ($3::integer IS NULL OR tenant_id = $3)
-                AND (status = $6 OR $6 IS NULL AND status <> 3) ORDER BY slug LIMIT $2",
-        )
-        .bind(after.unwrap_or_default())
-        .bind(page.fetch())
-        .bind(caller.tenant().map(|tenant| tenant.0))
-        .bind(range.first)
-        .bind(range.end)
-        .bind(filter.status.map(TenantStatus::code))
-        .fetch_all(&mut *tx)
-        .await?;
-        page.page(rows, |row| row.slug.clone()).try_map(TenantRow::tenant)
+               FROM restante.tenants WHERE ",
+        );
+        match filter.status {
+            Some(status) => drop(query.push("status = ").push_bind(status.code())),
+            None => drop(query.push("status <> 3")),
+        }
+        if let Some(tenant) = caller.tenant() {
+            query.push(" AND tenant_id = ").push_bind(tenant.0);
+        }
+        if let Some(prefix) = filter.prefix.as_deref() {
+            let PrefixRange { first, end } = PrefixRange::new(Some(prefix));
+            query.push(" AND slug >= ").push_bind(first).push(" AND slug < ").push_bind(end);
+        }
+        if sort.by == SortBy::CreatedAt {
+            let place: Option<(DateTime<Utc>, i32)> = page.after()?;
+            if let Some((at, id)) = place {
+                sort.push_after(&mut query, columns);
+                query.push_bind(at).push(", ").push_bind(id).push(")");
+            }
+        } else {
+            let place: Option<String> = page.after()?;
+            if let Some(slug) = place {
+                sort.push_after(&mut query, columns);
+                query.push_bind(slug).push(")");
+            }
+        }
+        sort.push_order(&mut query, columns);
+        query.push(" LIMIT ").push_bind(page.fetch());
+        let mut tx = self.begin(caller).await?;
+        let rows: Vec<TenantRow> = query.build_query_as().fetch_all(&mut *tx).await?;
+        let rows = match sort.by {
+            SortBy::CreatedAt => page.page(rows, |row| (row.created_at, row.tenant_id)),
+            SortBy::Name | SortBy::Octets => page.page(rows, |row| row.slug.clone()),
+        };
+        rows.try_map(TenantRow::tenant)
     }
 
     /// Changes a tenant. Platform administrators only.
@@ -217,6 +245,10 @@ impl Directory {
         let before = self.tenant_to_change(&mut tx, caller, slug, precondition).await?;
         let policy = change.policy.apply(before.policy.clone());
         policy.check(Level::Tenant)?;
+        if policy.sessions != before.policy.sessions {
+            policy.sessions.check_within(&SessionsPolicy::default())?;
+            policy.sessions.check_over_children(&before.policy.sessions, &mut tx, before.id.0, None).await?;
+        }
         let name = change.name.unwrap_or_else(|| before.name.clone());
         check_name(&name)?;
         let quota = change.quota.apply(before.quota);

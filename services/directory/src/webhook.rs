@@ -4,13 +4,14 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use mail_types::{Secret, TenantId, TenantSlug};
 use serde_json::{Value, json};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use crate::audit::{self, Event, SERVICE};
 use crate::caller::enter;
 use crate::error::inconsistent;
 use crate::seal::{self, Whose};
+use crate::sort::{NamedList, NamedPlace};
 use crate::{Caller, Directory, Error, FieldError, Page, PageRequest, Precondition, Result, shown, tenant, token};
 
 /// The longest URL, in octets.
@@ -131,6 +132,9 @@ pub struct WebhookDelivery {
     pub created_at: DateTime<Utc>,
 }
 
+/// How it is listed.
+const LIST: NamedList = NamedList { id: "w.webhook_id", name: r#"w.url COLLATE "C""#, created_at: "w.created_at" };
+
 #[derive(sqlx::FromRow)]
 struct WebhookRow {
     tenant_id: i32,
@@ -243,21 +247,24 @@ impl Directory {
         of: Option<&TenantSlug>,
         page: &PageRequest,
     ) -> Result<Page<Webhook>> {
-        let after: Option<i64> = page.after()?;
-        let mut tx = self.begin(caller).await?;
-        let rows = sqlx::query_as::<_, WebhookRow>(
+        let mut query = QueryBuilder::<Postgres>::new(
             "SELECT w.tenant_id, w.webhook_id, t.slug, w.url, w.description, w.events, w.enabled, w.old_until, w.failing_since, w.row_version, w.created_at
-               FROM restante.webhooks w LEFT JOIN restante.tenants t ON t.tenant_id = w.tenant_id
-              WHERE w.webhook_id > $1 AND ($3::text IS NULL OR t.slug = $3) AND ($4::integer IS NULL OR w.tenant_id = $4)
-              ORDER BY w.webhook_id LIMIT $2",
-        )
-        .bind(after.unwrap_or(0))
-        .bind(page.fetch())
-        .bind(of.map(TenantSlug::as_str))
-        .bind(caller.tenant().map(|tenant| tenant.0))
-        .fetch_all(&mut *tx)
-        .await?;
-        page.page(rows, |row| row.webhook_id).try_map(WebhookRow::webhook)
+               FROM restante.webhooks w LEFT JOIN restante.tenants t ON t.tenant_id = w.tenant_id WHERE true",
+        );
+        let mut tx = self.begin(caller).await?;
+        if let Some(tenant) = caller.tenant() {
+            query.push(" AND w.tenant_id = ").push_bind(tenant.0);
+        }
+        if let Some(slug) = of {
+            query
+                .push(" AND w.tenant_id = (SELECT tenant_id FROM restante.tenants WHERE slug = ")
+                .push_bind(slug.as_str())
+                .push(")");
+        }
+        LIST.finish(&mut query, page)?;
+        let rows: Vec<WebhookRow> = query.build_query_as().fetch_all(&mut *tx).await?;
+        let place = |row: &WebhookRow| NamedPlace::of(page, row.webhook_id, &row.url, row.created_at);
+        page.page(rows, place).try_map(WebhookRow::webhook)
     }
 
     /// Changes a webhook. One that is enabled again begins as if nothing had failed.

@@ -21,6 +21,7 @@ pub(crate) mod reconcile;
 pub(crate) mod recover;
 pub(crate) mod restore;
 pub(crate) mod session;
+pub(crate) mod sizes;
 pub(crate) mod standing;
 pub(crate) mod sweep;
 

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::bodies::Bodies;
 use crate::catalog::jobs::{self, Progress};
-use crate::catalog::{erase, expire, hasten, sweep};
+use crate::catalog::{erase, expire, hasten, sizes, sweep};
 use crate::mark::{Following, Marker};
 use crate::pace::Pace;
 use crate::{Error, StoreSettings};
@@ -286,6 +286,18 @@ impl Sweeper {
     /// Sums what domains and tenants use. A late roll-up is only late: nothing else depends on it.
     pub async fn roll_up_usage(&self) -> Result<(), Error> {
         sweep::roll_up_usage(&self.pool).await
+    }
+
+    /// Notes the octets of each account, for lists by size; answers of how many they had changed.
+    pub async fn note_account_octets(&self, goes_on: impl Fn() -> bool) -> Result<u64, Error> {
+        let (mut changed, mut after) = (0, (0, 0));
+        while goes_on() {
+            let (some, last) = sizes::note(&self.pool, after, self.settings.batch).await?;
+            changed += some;
+            let Some(last) = last else { break };
+            after = last;
+        }
+        Ok(changed)
     }
 
     /// What waits to be swept or compacted.

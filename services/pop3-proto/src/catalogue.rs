@@ -101,7 +101,10 @@ impl Text {
             Self::Message(octets) => [octets.0, 0],
             Self::Refused(Refused::Login(LoginRefusal::LoginDelay(seconds))) => [seconds.into(), 0],
             Self::Refused(Refused::Login(LoginRefusal::TooManySessions(
-                SessionLimit::Account(most) | SessionLimit::Tenant(most) | SessionLimit::Address(most),
+                SessionLimit::Account(most)
+                | SessionLimit::Domain(most)
+                | SessionLimit::Tenant(most)
+                | SessionLimit::Address(most),
             ))) => [most.into(), 0],
             _ => [0, 0],
         }
@@ -232,6 +235,10 @@ impl LoginRefusal {
             Self::TooManySessions(SessionLimit::Account(_)) => [
                 "too many sessions of this account on this server (at most {})",
                 "zu viele Sitzungen dieses Kontos auf diesem Server (höchstens {})",
+            ],
+            Self::TooManySessions(SessionLimit::Domain(_)) => [
+                "too many sessions of this account's domain on this server (at most {})",
+                "zu viele Sitzungen der Domain dieses Kontos auf diesem Server (höchstens {})",
             ],
             Self::TooManySessions(SessionLimit::Tenant(_)) => [
                 "too many sessions of this account's organisation on this server (at most {})",

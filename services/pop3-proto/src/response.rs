@@ -67,6 +67,8 @@ pub enum LoginRefusal {
 pub enum SessionLimit {
     /// The account's.
     Account(u32),
+    /// The domain's.
+    Domain(u32),
     /// The tenant's.
     Tenant(u32),
     /// The network address's.
@@ -355,6 +357,7 @@ pub(crate) mod tests {
             L::Suspended,
             L::InUse,
             L::TooManySessions(SessionLimit::Account(7)),
+            L::TooManySessions(SessionLimit::Domain(7)),
             L::TooManySessions(SessionLimit::Tenant(7)),
             L::TooManySessions(SessionLimit::Address(7)),
             L::LoginDelay(600),

@@ -47,8 +47,10 @@ pub struct Config {
     /// The most connections at a time from one address (of IPv6 from one network of 64 bits) to one listener. Default: 100.
     pub max_connections_per_address: usize,
     /// The most sessions at a time of one account where no policy says otherwise; further logins are answered `[IN-USE]`. This
-    /// limit and the next two are for all frontends together; each holds to its share. Default: 20.
+    /// limit and the next three are for all frontends together; each holds to its share. Default: 20.
     pub max_sessions_per_account: u32,
+    /// The same of one domain; further logins, as of the next two, are answered `[SYS/TEMP]`. Default: 10000.
+    pub max_sessions_per_domain: u32,
     /// The same of one tenant. Default: 10000.
     pub max_sessions_per_tenant: u32,
     /// The same of one tenant from one address (of IPv6 from one network of 64 bits). Default: 200.
@@ -93,6 +95,7 @@ impl Default for Config {
             max_connections: 10_000,
             max_connections_per_address: 100,
             max_sessions_per_account: 20,
+            max_sessions_per_domain: 10_000,
             max_sessions_per_tenant: 10_000,
             max_sessions_per_address: 200,
             max_bad_commands: 10,
@@ -137,6 +140,7 @@ impl Config {
             ("max_connections", self.max_connections == 0),
             ("max_connections_per_address", self.max_connections_per_address == 0),
             ("max_sessions_per_account", self.max_sessions_per_account == 0),
+            ("max_sessions_per_domain", self.max_sessions_per_domain == 0),
             ("max_sessions_per_tenant", self.max_sessions_per_tenant == 0),
             ("max_sessions_per_address", self.max_sessions_per_address == 0),
             ("session_seconds", self.session_seconds == 0),
@@ -190,6 +194,7 @@ impl Config {
     pub(crate) fn session_limits(&self) -> SessionLimitsSettings {
         SessionLimitsSettings {
             per_account: self.max_sessions_per_account,
+            per_domain: self.max_sessions_per_domain,
             per_tenant: self.max_sessions_per_tenant,
             per_address: self.max_sessions_per_address,
         }

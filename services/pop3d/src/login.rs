@@ -150,10 +150,12 @@ impl Applicant {
         let login = self.prove(shared, &login, evidence).await?;
         let (tenant, account) = (login.tenant, login.account);
         let frontends = shared.heart.frontends();
-        let place = shared.sessions.enter(tenant, account, self.peer.address, &login.policy.sessions, frontends);
+        let (peer, policy) = (self.peer.address, &login.policy.sessions);
+        let place = shared.sessions.enter(tenant, account, &login.domain, peer, policy, frontends);
         let place = place.map_err(|limit| {
             LoginRefusal::TooManySessions(match limit {
                 directory::SessionLimit::Account(most) => SessionLimit::Account(most),
+                directory::SessionLimit::Domain(most) => SessionLimit::Domain(most),
                 directory::SessionLimit::Tenant(most) => SessionLimit::Tenant(most),
                 directory::SessionLimit::Address(most) => SessionLimit::Address(most),
             })

@@ -84,6 +84,7 @@ pub(crate) const fn refusal(refusal: LoginRefusal) -> &'static str {
         LoginRefusal::Suspended => "suspended",
         LoginRefusal::InUse => "in_use",
         LoginRefusal::TooManySessions(SessionLimit::Account(_)) => "sessions_of_account",
+        LoginRefusal::TooManySessions(SessionLimit::Domain(_)) => "sessions_of_domain",
         LoginRefusal::TooManySessions(SessionLimit::Tenant(_)) => "sessions_of_tenant",
         LoginRefusal::TooManySessions(SessionLimit::Address(_)) => "sessions_of_address",
         LoginRefusal::LoginDelay(_) => "login_delay",

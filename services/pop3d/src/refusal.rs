@@ -16,6 +16,7 @@ pub(crate) fn reason(refused: &NotLoggedIn, witness: Option<&Witness>) -> Refusa
         LoginRefusal::Suspended => RefusalReason::Suspended,
         LoginRefusal::InUse => RefusalReason::InUse,
         LoginRefusal::TooManySessions(SessionLimit::Account(_)) => RefusalReason::SessionsOfAccount,
+        LoginRefusal::TooManySessions(SessionLimit::Domain(_)) => RefusalReason::SessionsOfDomain,
         LoginRefusal::TooManySessions(SessionLimit::Tenant(_)) => RefusalReason::SessionsOfTenant,
         LoginRefusal::TooManySessions(SessionLimit::Address(_)) => RefusalReason::SessionsOfAddress,
         LoginRefusal::LoginDelay(_) => RefusalReason::LoginDelay,

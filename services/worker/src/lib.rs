@@ -44,6 +44,8 @@ pub struct Config {
     pub sweep_interval_seconds: u64,
     /// Seconds between sums of usage.
     pub usage_interval_seconds: u64,
+    /// Seconds between looks at the octets of each account, by which lists of them can be ordered.
+    pub sizes_interval_seconds: u64,
     /// Seconds between rounds of expiring mail whose account's policy keeps it for so many days only.
     pub expire_interval_seconds: u64,
     /// Seconds between rounds of erasing what was deleted and whose retention has passed.
@@ -71,6 +73,7 @@ impl Default for Config {
         Self {
             sweep_interval_seconds: 60,
             usage_interval_seconds: 10,
+            sizes_interval_seconds: 300,
             expire_interval_seconds: 3_600,
             erase_interval_seconds: 600,
             mark_interval_seconds: 60,
@@ -92,6 +95,7 @@ pub async fn run(config: Config, hands: Hands, shutdown: Shutdown) {
     let jobs = Box::pin(jobs::run(&config.jobs, &worker.hands.directory, &worker.hands.migrations, &shutdown));
     let sweeping = worker.every(Work::Sweep, config.sweep_interval_seconds);
     let summing = worker.every(Work::Usage, config.usage_interval_seconds);
+    let sizing = worker.every(Work::Sizes, config.sizes_interval_seconds);
     let expiring = worker.every(Work::Expire, config.expire_interval_seconds);
     let erasing = worker.every(Work::Erase, config.erase_interval_seconds);
     let compacting = worker.every(Work::Compact, config.compact_interval_seconds);
@@ -106,7 +110,7 @@ pub async fn run(config: Config, hands: Hands, shutdown: Shutdown) {
         }
     };
     tokio::select! {
-        _ = async { tokio::join!(sweeping, summing, expiring, erasing, compacting, keeping, telling, recounting, marking, verifying, jobs) } => {}
+        _ = async { tokio::join!(sweeping, summing, sizing, expiring, erasing, compacting, keeping, telling, recounting, marking, verifying, jobs) } => {}
         () = shutdown.deadline() => {}
     }
 }
@@ -139,6 +143,7 @@ pub struct Hands {
 enum Work {
     Sweep,
     Usage,
+    Sizes,
     Expire,
     Erase,
     Mark,
@@ -171,6 +176,7 @@ impl Work {
         match self {
             Self::Sweep => "sweep",
             Self::Usage => "usage",
+            Self::Sizes => "sizes",
             Self::Expire => "expire",
             Self::Erase => "erase",
             Self::Mark => "mark",
@@ -203,6 +209,9 @@ impl Worker {
             Work::Usage => {
                 sweeper.roll_up_usage().await?;
                 SWEPT.with_label_values(&["told_quota_levels"]).inc_by(sweeper.tell_quota_levels().await?);
+            }
+            Work::Sizes => {
+                SWEPT.with_label_values(&["noted_sizes"]).inc_by(sweeper.note_account_octets(goes_on).await?);
             }
             Work::Erase => {
                 let (accounts, domains) = sweeper.erase(goes_on).await?;
@@ -362,8 +371,9 @@ mod tests {
         let shutdown = Shutdown::new();
         let hands = Hands { sweeper, compactor, check, housekeeper, deliveries, egress, directory, migrations };
         let running = tokio::spawn(run(Config::default(), hands, shutdown.clone()));
-        let done = ["usage", "sweep", "expire", "erase", "compact", "reconcile", "mark", "verify", "housekeeping"]
-            .map(|kind| ROUNDS.with_label_values(&[kind, "ok"]));
+        let done =
+            ["usage", "sizes", "sweep", "expire", "erase", "compact", "reconcile", "mark", "verify", "housekeeping"]
+                .map(|kind| ROUNDS.with_label_values(&[kind, "ok"]));
         while done.iter().any(|rounds| rounds.get() == 0) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

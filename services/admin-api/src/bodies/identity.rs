@@ -49,7 +49,7 @@ pub struct AdminNew {
     pub name: String,
     /// For people; default: the name.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(examples("Carol"), max_length = 200, required = false)]
+    #[schema(examples("Carol"), min_length = 1, max_length = 200, required = false)]
     pub display_name: Option<String>,
     /// Whose they are; a tenant's own caller may leave it out. Without it, the platform makes its own: platform-admin, helpdesk, auditor.
     #[serde(skip_serializing_if = "Option::is_none")]

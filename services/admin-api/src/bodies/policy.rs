@@ -122,13 +122,16 @@ pub struct OauthPolicy {
     pub scope: Option<String>,
 }
 
-/// The most sessions at once, for a tenant.
+/// The most sessions at once, for a tenant. What it allows, its domains and accounts may only narrow.
 #[derive(Debug, Clone, Default, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TenantSessions {
     /// Of one account.
     #[schema(minimum = 1, maximum = 1_000_000)]
     pub per_account: Option<u32>,
+    /// Of one domain.
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    pub per_domain: Option<u32>,
     /// Of the tenant.
     #[schema(minimum = 1, maximum = 1_000_000)]
     pub per_tenant: Option<u32>,
@@ -137,7 +140,19 @@ pub struct TenantSessions {
     pub per_address: Option<u32>,
 }
 
-/// The most sessions at once, for a domain or an account.
+/// The most sessions at once, for a domain: no more than its tenant allows.
+#[derive(Debug, Clone, Default, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DomainSessions {
+    /// Of one account.
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    pub per_account: Option<u32>,
+    /// Of the domain.
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    pub per_domain: Option<u32>,
+}
+
+/// The most sessions at once, for an account: no more than its domain allows.
 #[derive(Debug, Clone, Default, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AccountSessions {
@@ -214,7 +229,7 @@ pub struct DomainPolicy {
     pub utf8: Option<Utf8Word>,
     /// The most sessions at once.
     #[schema(required = false)]
-    pub sessions: AccountSessions,
+    pub sessions: DomainSessions,
 }
 
 /// An account's policy; null leaves it to the domain's.
@@ -324,6 +339,7 @@ impl From<Policy> for TenantPolicy {
             utf8: policy.utf8.map(utf8),
             sessions: TenantSessions {
                 per_account: sessions.per_account,
+                per_domain: sessions.per_domain,
                 per_tenant: sessions.per_tenant,
                 per_address: sessions.per_address,
             },
@@ -345,7 +361,10 @@ impl From<Policy> for DomainPolicy {
             scram_passwords: policy.scram_passwords,
             legacy_mechanisms: policy.legacy_mechanisms,
             utf8: policy.utf8.map(utf8),
-            sessions: AccountSessions { per_account: policy.sessions.per_account },
+            sessions: DomainSessions {
+                per_account: policy.sessions.per_account,
+                per_domain: policy.sessions.per_domain,
+            },
         }
     }
 }

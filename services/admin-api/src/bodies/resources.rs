@@ -1,7 +1,7 @@
 //! What is answered.
 
 use chrono::{DateTime, Utc};
-use directory::{Account, Alias, ApiKey, AppPassword, Domain, Scope, Tenant, Usage};
+use directory::{Account, Alias, ApiKey, AppPassword, Domain, Scope, Tenant};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -127,6 +127,8 @@ pub struct AliasBody {
     domain: String,
     /// The accounts it leads to.
     targets: Vec<String>,
+    /// When it was made; of one that is older than this field, when the field came.
+    created_at: DateTime<Utc>,
 }
 
 /// An API key.
@@ -179,32 +181,6 @@ pub struct MessageBody {
     pub(crate) octets: u64,
     /// When it was received.
     pub(crate) received_at: DateTime<Utc>,
-}
-
-/// What one account uses, exactly.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct AccountUsage {
-    /// Live messages.
-    messages: u64,
-    /// Their octets.
-    octets: u64,
-    /// Octets of expunged messages that can still be restored.
-    expunged_octets: u64,
-}
-
-/// What a tenant or a domain uses: sums that are rolled up every few seconds.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct SummedUsage {
-    /// Accounts.
-    accounts: u64,
-    /// Live messages.
-    messages: u64,
-    /// Their octets.
-    octets: u64,
-    /// Octets of expunged messages that can still be restored.
-    expunged_octets: u64,
-    /// Of when the sums are; null: not rolled up yet.
-    at: Option<DateTime<Utc>>,
 }
 
 impl From<Tenant> for TenantBody {
@@ -289,6 +265,7 @@ impl From<Alias> for AliasBody {
             tenant: alias.tenant.to_string(),
             domain: alias.address.domain().to_string(),
             targets: alias.targets.iter().map(ToString::to_string).collect(),
+            created_at: alias.created_at,
         }
     }
 }
@@ -307,24 +284,6 @@ impl From<ApiKey> for ApiKeyBody {
             created_at: key.created_at,
             last_used_at: key.last_used_at,
             last_address: key.last_address.map(|address| address.to_string()),
-        }
-    }
-}
-
-impl From<Usage> for AccountUsage {
-    fn from(usage: Usage) -> Self {
-        Self { messages: usage.messages, octets: usage.octets, expunged_octets: usage.expunged_octets }
-    }
-}
-
-impl From<Usage> for SummedUsage {
-    fn from(usage: Usage) -> Self {
-        Self {
-            accounts: usage.accounts.unwrap_or_default(),
-            messages: usage.messages,
-            octets: usage.octets,
-            expunged_octets: usage.expunged_octets,
-            at: usage.at,
         }
     }
 }

@@ -9,7 +9,7 @@ use mail_types::{DomainName, TenantSlug};
 
 use crate::AppState;
 use crate::answer::{Done, list as page, segment, versioned};
-use crate::bodies::{DomainBody, DomainNew, DomainPatch, DomainVerify, Existence, SummedUsage};
+use crate::bodies::{DomainBody, DomainNew, DomainPatch, DomainUsage, DomainVerify, Existence};
 use crate::caller::Caller;
 use crate::dns::{self, DnsState, DomainDns};
 use crate::extract::{BOOLEAN, Bodiless, IfMatch, Params, Submitted, domain_name, one_of};
@@ -233,11 +233,11 @@ fn shown(state: &AppState, domain: Domain) -> DomainBody {
 
 /// Read what a domain uses.
 #[utoipa::path(get, path = "/v1/domains/{name}/usage", tag = "domains", params(("name" = String, Path)),
-    responses((status = 200, body = SummedUsage), Problems))]
+    responses((status = 200, body = DomainUsage), Problems))]
 pub(super) async fn usage(
     State(state): State<AppState>,
     Caller(caller): Caller,
     Path(name): Path<String>,
-) -> Result<Json<SummedUsage>, Problem> {
+) -> Result<Json<DomainUsage>, Problem> {
     Ok(Json(state.directory.domain_usage(&caller, &domain_name(&name)?).await?.into()))
 }

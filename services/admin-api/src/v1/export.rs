@@ -206,7 +206,10 @@ impl Export {
             for account in page.items {
                 let address = account.address.to_string();
                 let of = credentials.remove(&account.id).unwrap_or_default();
-                let quota = json!({"octets": account.quota.octets, "messages": account.quota.messages});
+                let quota = json!({
+                    "octets": account.quota.octets, "messages": account.quota.messages,
+                    "deliveries_per_hour": account.quota.deliveries_per_hour,
+                });
                 let mut line = json!({"address": address, "status": account.status.as_str(), "quota": quota});
                 if let (Some(hash), Value::Object(line)) = (of.password_hash, &mut line) {
                     line.insert("password_hash".to_owned(), hash.into());

@@ -9,7 +9,7 @@ use mail_types::TenantSlug;
 
 use crate::AppState;
 use crate::answer::{Done, list as page, segment, versioned};
-use crate::bodies::{Status, SummedUsage, TenantBody, TenantNew, TenantPatch};
+use crate::bodies::{Status, TenantBody, TenantNew, TenantPatch, TenantUsage};
 use crate::caller::Caller;
 use crate::extract::{Bodiless, IfMatch, Params, Submitted, one_of, slug};
 use crate::fields::{Fields, parsed, text, word};
@@ -151,11 +151,11 @@ pub(super) async fn restore(
 
 /// Read what a tenant uses.
 #[utoipa::path(get, path = "/v1/tenants/{slug}/usage", tag = "tenants", params(("slug" = String, Path)),
-    responses((status = 200, body = SummedUsage), Problems))]
+    responses((status = 200, body = TenantUsage), Problems))]
 pub(super) async fn usage(
     State(state): State<AppState>,
     Caller(caller): Caller,
     Path(path): Path<String>,
-) -> Result<Json<SummedUsage>, Problem> {
+) -> Result<Json<TenantUsage>, Problem> {
     Ok(Json(state.directory.tenant_usage(&caller, &slug(&path)?).await?.into()))
 }

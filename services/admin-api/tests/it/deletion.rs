@@ -161,3 +161,32 @@ async fn a_child_never_has_more_than_its_parent() {
     assert_eq!(refused.json()["type"], "/problems/limit-reached", "the domain's: {}", refused.text);
     assert_eq!(change(domain, json!({"domains": 1})).await, (422, "/quota/domains".to_owned()), "no such field");
 }
+
+#[tokio::test]
+async fn no_more_sessions_than_the_parent_allows() {
+    let world = World::new().await;
+    world.tenant("acme").await;
+    let change = async |path: &str, sessions: Value| {
+        let answer = world.call(&world.platform, "PATCH", path, json!({"policy": {"sessions": sessions}})).await;
+        (answer.status.as_u16(), answer.json()["errors"][0]["pointer"].as_str().unwrap_or_default().to_owned())
+    };
+    let (tenant, domain, account) = ("/v1/tenants/acme", "/v1/domains/acme.test", "/v1/accounts/alice@acme.test");
+    let ok = (200, String::new());
+    let refused = |key: &str| (422, format!("/policy/sessions/{key}"));
+    assert_eq!(change(tenant, json!({"per_tenant": 100, "per_account": 101})).await, refused("per_account"));
+    assert_eq!(change(tenant, json!({"per_tenant": 100, "per_domain": 50})).await, ok);
+    assert_eq!(change(domain, json!({"per_domain": 51})).await, refused("per_domain"));
+    assert_eq!(change(domain, json!({"per_domain": 40, "per_account": 10})).await, ok);
+    assert_eq!(change(account, json!({"per_account": 11})).await, refused("per_account"));
+    assert_eq!(change(account, json!({"per_account": 8})).await, ok);
+    assert_eq!(change(account, json!({"per_domain": 8})).await, refused("per_domain"), "no such field");
+    assert_eq!(change(domain, json!({"per_account": 7})).await, refused("per_account"), "an account may have more");
+    assert_eq!(change(domain, json!({"per_domain": 7, "per_account": null})).await, refused("per_domain"));
+    assert_eq!(change(tenant, json!({"per_domain": 39})).await, refused("per_domain"), "a domain may have more");
+    assert_eq!(change(tenant, json!({"per_tenant": 39, "per_domain": null})).await, refused("per_tenant"));
+    let new = json!({"name": "two.test", "tenant": "acme", "policy": {"sessions": {"per_domain": 51}}});
+    let answer = world.call(&world.platform, "POST", "/v1/domains", new).await;
+    assert_eq!(answer.json()["errors"][0]["pointer"], "/policy/sessions/per_domain", "{}", answer.text);
+    assert_eq!(change(domain, json!(null)).await, ok);
+    assert_eq!(change(tenant, json!({"per_domain": 8, "per_account": 8})).await, ok);
+}

@@ -56,7 +56,7 @@ async fn an_export_has_all_that_a_tenant_owns_and_nothing_else() {
     let (acme, _) = (world.tenant("acme").await, world.tenant("globex").await);
     let long = format!("{}@acme.test", "l".repeat(64));
     world
-        .make("/v1/accounts", json!({"address": long, "password": "correct horse battery", "quota": {"octets": 9000}}))
+        .make("/v1/accounts", json!({"address": long, "password": "correct horse battery", "quota": {"octets": 9000, "deliveries_per_hour": 90}}))
         .await;
     let one = world.post_message(&acme.key, &long, "").await.json();
     world.post_message(&acme.key, &long, "").await;
@@ -77,7 +77,7 @@ async fn an_export_has_all_that_a_tenant_owns_and_nothing_else() {
     assert_eq!(accounts.len(), 3);
     assert_eq!(
         of("alice@acme.test"),
-        json!({"address": "alice@acme.test", "status": "active", "quota": {"octets": null, "messages": null}})
+        json!({"address": "alice@acme.test", "status": "active", "quota": {"octets": null, "messages": null, "deliveries_per_hour": null}})
     );
     assert!(of(&long)["password_hash"].as_str().unwrap().starts_with("{ARGON2ID}$argon2id$"));
     assert_eq!(lines(&found["aliases-000001.ndjson"])[0]["targets"], json!(["alice@acme.test"]));

@@ -44,7 +44,11 @@ async fn what_was_posted_is_listed_and_counted() {
 
     let octets: u64 = made.iter().map(|one| one["octets"].as_u64().unwrap()).sum();
     let usage = world.call(&acme.key, "GET", "/v1/accounts/alice@acme.test/usage", Value::Null).await;
-    assert_eq!(usage.json(), json!({"messages": 3, "octets": octets, "expunged_octets": 0}));
+    let unlimited = json!({"messages": null, "octets": null, "deliveries": null, "sessions": null});
+    assert_eq!(
+        usage.json(),
+        json!({"messages": 3, "octets": octets, "expunged_octets": 0, "deliveries": 3, "sessions": 0, "limits": unlimited})
+    );
 }
 
 #[tokio::test]

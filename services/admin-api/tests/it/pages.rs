@@ -10,7 +10,7 @@ use crate::support::{World, operations};
 const MANY: usize = 100_000;
 
 /// Makes accounts `u000000@acme.test` and so on, by SQL: over HTTP it would take minutes. The checks of references are left out for that.
-async fn fill(world: &World, count: usize) {
+pub(crate) async fn fill(world: &World, count: usize) {
     let pool = world.superuser().await;
     let mut tx = pool.begin().await.unwrap();
     for statement in [
@@ -34,17 +34,23 @@ async fn fill(world: &World, count: usize) {
     sqlx::query("VACUUM (ANALYZE)").execute(&pool).await.unwrap();
 }
 
-/// What twenty requests for a page read, in blocks of tables and indexes. A connection's counts are told at the latest when it ends.
-async fn cost(world: &World, key: &str, path: &str) -> i64 {
-    let owner = world.superuser().await;
-    let processes =
-        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'restante-admin'";
+/// What twenty requests for a page read, in blocks of tables and indexes.
+pub(crate) async fn cost(world: &World, key: &str, path: &str) -> i64 {
     let blocks = "SELECT sum(heap_blks_read + heap_blks_hit + coalesce(idx_blks_read + idx_blks_hit, 0))::bigint
                     FROM pg_statio_all_tables WHERE schemaname = 'restante'";
+    counted(world, key, &[path; 20], blocks).await
+}
+
+/// By how much some requests for pages of 100 raise what the database counts. A connection's counts are told at the latest when it ends.
+pub(crate) async fn counted(world: &World, key: &str, paths: &[&str], count: &str) -> i64 {
+    let owner = world.superuser().await;
+    let count = || sqlx::AssertSqlSafe(count.to_owned());
+    let processes =
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'restante-admin'";
     let others: Vec<i32> = sqlx::query_scalar(processes).fetch_all(&owner).await.unwrap();
-    let before: i64 = sqlx::query_scalar(blocks).fetch_one(&owner).await.unwrap();
+    let before: i64 = sqlx::query_scalar(count()).fetch_one(&owner).await.unwrap();
     let service = world.again().await;
-    for _ in 0..20 {
+    for path in paths {
         let answer = service.get(key, path).await;
         assert_eq!(answer.status, 200, "{path}: {}", answer.text);
         assert_eq!(answer.json()["items"].as_array().unwrap().len(), 100);
@@ -62,7 +68,7 @@ async fn cost(world: &World, key: &str, path: &str) -> i64 {
         }
     };
     tokio::time::timeout(std::time::Duration::from_secs(20), ended).await.unwrap();
-    let after: i64 = sqlx::query_scalar(blocks).fetch_one(&owner).await.unwrap();
+    let after: i64 = sqlx::query_scalar(count()).fetch_one(&owner).await.unwrap();
     after - before
 }
 
@@ -115,11 +121,11 @@ async fn a_hundred_thousand_accounts_are_listed_whole_while_others_come_and_go()
 }
 
 /// A walk in steps of this many.
-async fn walk(world: &World, key: &str, path: &str, limit: usize) -> Vec<Value> {
-    let mut all = Vec::new();
-    let mut cursor = String::new();
+pub(crate) async fn walk(world: &World, key: &str, path: &str, limit: usize) -> Vec<Value> {
+    let (mut all, mut cursor) = (Vec::new(), String::new());
+    let sign = if path.contains('?') { '&' } else { '?' };
     for _ in 0..1000 {
-        let body = world.call(key, "GET", &format!("{path}?limit={limit}{cursor}"), Value::Null).await.json();
+        let body = world.call(key, "GET", &format!("{path}{sign}limit={limit}{cursor}"), Value::Null).await.json();
         let items = body["items"].as_array().unwrap_or_else(|| panic!("{path}: {body}"));
         assert!(items.len() <= limit, "{path}");
         all.extend(items.iter().cloned());

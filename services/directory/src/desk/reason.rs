@@ -61,6 +61,8 @@ reasons! {
     InUse = 17, "in_use";
     /// The account has as many sessions as it may have.
     SessionsOfAccount = 18, "sessions_of_account";
+    /// Its domain has.
+    SessionsOfDomain = 24, "sessions_of_domain";
     /// Its tenant has.
     SessionsOfTenant = 19, "sessions_of_tenant";
     /// Its network address has.

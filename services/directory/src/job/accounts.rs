@@ -126,7 +126,7 @@ async fn write(tx: &mut PgConnection, chunk: &ClaimedChunk, ready: &Ready) -> Re
         "quota": line.quota.audited(), "policy": Policy::default().to_json(),
     });
     let (verdict, item): (i16, i32) = sqlx::query_as(
-        "SELECT verdict, item FROM restante.worker_import_account_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+        "SELECT verdict, item FROM restante.worker_import_account_2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
     )
     .bind(chunk.tenant.0)
     .bind(chunk.job)
@@ -137,6 +137,7 @@ async fn write(tx: &mut PgConnection, chunk: &ClaimedChunk, ready: &Ready) -> Re
     .bind(line.status.code())
     .bind(line.quota.octets)
     .bind(line.quota.messages.and_then(|count| i32::try_from(count).ok()))
+    .bind(line.quota.deliveries_per_hour)
     .bind(line.aliases.iter().map(ToString::to_string).collect::<Vec<_>>())
     .bind(line.aliases.iter().map(|alias| alias.domain().as_str().to_owned()).collect::<Vec<_>>())
     .bind(line.aliases.iter().map(|alias| alias.key().as_str().to_owned()).collect::<Vec<_>>())
@@ -168,7 +169,7 @@ async fn write(tx: &mut PgConnection, chunk: &ClaimedChunk, ready: &Ready) -> Re
         9 => LineOutcome::refused("/quota", "out_of_range", "must not be larger than the domain's or the tenant's"),
         // Deleted since it was looked for: the chunk is done again.
         8 => return Err(Error::Busy),
-        _ => return Err(Error::Internal("worker_import_account_1 answered what it never does")),
+        _ => return Err(Error::Internal("worker_import_account_2 answered what it never does")),
     })
 }
 

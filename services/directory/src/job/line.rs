@@ -179,11 +179,13 @@ impl Fields {
         };
         let octets = self.integer("/quota/octets", inner.remove("octets"), i64::MAX);
         let messages = self.integer("/quota/messages", inner.remove("messages"), i32::MAX.into());
+        let hourly = self.integer("/quota/deliveries_per_hour", inner.remove("deliveries_per_hour"), i32::MAX.into());
         for name in inner.keys() {
             let pointer = format!("/quota/{}", escaped(name));
             self.refuse(pointer, "unknown_field", "there is no such field");
         }
-        Quota { octets, messages, ..Quota::default() }
+        let deliveries_per_hour = hourly.and_then(|count| i32::try_from(count).ok());
+        Quota { octets, messages, deliveries_per_hour, ..Quota::default() }
     }
 
     fn aliases(&mut self, address: Option<&Address>) -> Vec<AliasAddress> {
@@ -272,7 +274,7 @@ mod tests {
 
     #[test]
     fn every_fault_of_a_line_is_named() {
-        let line = r#"{"address": "a+b@x.test", "password": "short", "quota": {"octets": -1, "messages": 1.5, "x": 1},
+        let line = r#"{"address": "a+b@x.test", "password": "short", "quota": {"octets": -1, "messages": 1.5, "deliveries_per_hour": 2147483648, "x": 1},
             "status": "gone", "aliases": ["c@x.test", 7, "C@X.test", "a+c@x.test", "no"], "a/b": 1}"#;
         let expected = [
             ("/address", "invalid"),
@@ -282,6 +284,7 @@ mod tests {
             ("/aliases/4", "invalid"),
             ("/a~1b", "unknown_field"),
             ("/password", "too_short"),
+            ("/quota/deliveries_per_hour", "out_of_range"),
             ("/quota/messages", "invalid_type"),
             ("/quota/octets", "out_of_range"),
             ("/quota/x", "unknown_field"),
@@ -308,12 +311,15 @@ mod tests {
 
     #[test]
     fn a_line_says_all_that_an_account_has() {
-        let line = br#"{"address": "Alice@x.test", "password": "correct horse", "quota": {"octets": 5, "messages": 2},
+        let line = br#"{"address": "Alice@x.test", "password": "correct horse", "quota": {"octets": 5, "messages": 2, "deliveries_per_hour": 3},
             "status": "suspended", "aliases": ["info@x.test", "*@y.test"]}"#;
         let line = read(line).unwrap();
         assert_eq!(line.address.to_string(), "Alice@x.test");
         assert!(matches!(line.password, Some(LinePassword::Clear(_))));
-        assert_eq!(line.quota, Quota { octets: Some(5), messages: Some(2), ..Quota::default() });
+        assert_eq!(
+            line.quota,
+            Quota { octets: Some(5), messages: Some(2), deliveries_per_hour: Some(3), ..Quota::default() }
+        );
         assert_eq!(line.status, AccountStatus::Suspended);
         assert_eq!(line.aliases.iter().map(ToString::to_string).collect::<Vec<_>>(), ["info@x.test", "*@y.test"]);
     }

@@ -61,7 +61,7 @@ pub(super) struct Account {
     pub(super) tenant: TenantId,
     pub(super) id: AccountId,
     /// As it was given when it was made.
-    pub(super) address: String,
+    pub(super) address: Address,
     /// Whether tenant and account are served.
     pub(super) active: bool,
     /// Whether its sessions are written down.
@@ -121,7 +121,7 @@ impl LoginRow {
         Ok(Some(Account {
             tenant: TenantId(tenant),
             id: AccountId(account),
-            address: shown::address(local, address.domain.as_str(), "accounts")?.to_string(),
+            address: shown::address(local, address.domain.as_str(), "accounts")?,
             active: self.tenant_status == Some(1) && self.account_status == Some(1),
             transcribe: self.transcribe,
             maildrop: self.maildrop()?,

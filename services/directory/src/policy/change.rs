@@ -19,6 +19,7 @@ pub struct PolicyChange {
     pub legacy_mechanisms: Option<Option<bool>>,
     pub utf8: Option<Option<Utf8>>,
     pub per_account: Option<Option<u32>>,
+    pub per_domain: Option<Option<u32>>,
     pub per_tenant: Option<Option<u32>>,
     pub per_address: Option<Option<u32>>,
     pub oauth: Option<Option<OauthIssuer>>,
@@ -42,6 +43,7 @@ impl PolicyChange {
             legacy_mechanisms: Some(None),
             utf8: Some(None),
             per_account: Some(None),
+            per_domain: Some(None),
             per_tenant: Some(None),
             per_address: Some(None),
             oauth: Some(None),
@@ -53,6 +55,7 @@ impl PolicyChange {
     pub fn apply(self, before: Policy) -> Policy {
         let sessions = SessionsPolicy {
             per_account: self.per_account.unwrap_or(before.sessions.per_account),
+            per_domain: self.per_domain.unwrap_or(before.sessions.per_domain),
             per_tenant: self.per_tenant.unwrap_or(before.sessions.per_tenant),
             per_address: self.per_address.unwrap_or(before.sessions.per_address),
         };

@@ -48,11 +48,7 @@ impl EffectivePolicy {
             scram_passwords: narrower.scram_passwords.unwrap_or(self.scram_passwords),
             legacy_mechanisms: narrower.legacy_mechanisms.unwrap_or(self.legacy_mechanisms),
             utf8: narrower.utf8.unwrap_or(self.utf8),
-            sessions: SessionsPolicy {
-                per_account: narrower.sessions.per_account.or(self.sessions.per_account),
-                per_tenant: narrower.sessions.per_tenant.or(self.sessions.per_tenant),
-                per_address: narrower.sessions.per_address.or(self.sessions.per_address),
-            },
+            sessions: self.sessions.under(narrower.sessions),
         }
     }
 

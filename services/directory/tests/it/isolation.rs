@@ -10,7 +10,7 @@ use crate::admins::{make, sign_in};
 use crate::support::{World, address, domain, of, platform, slug};
 
 /// Every table with a tenant in it that the role admin may read.
-const TABLES: [&str; 30] = [
+const TABLES: [&str; 31] = [
     "tenants",
     "domains",
     "accounts",
@@ -32,6 +32,7 @@ const TABLES: [&str; 30] = [
     "audit_events",
     "usage_now",
     "activity_sums",
+    "account_octets",
     "api_keys",
     "idempotency",
     "jobs",

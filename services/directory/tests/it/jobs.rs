@@ -72,12 +72,12 @@ fn found(line: i32, pointer: &str, code: &str) -> (i32, String, String) {
 }
 
 const BODY: [&str; 2] = [
-    "{\"address\": \"a1@acme.test\", \"password\": \"correct horse\", \"quota\": {\"octets\": 1000}, \"aliases\": [\"info@acme.test\"]}\n\
+    "{\"address\": \"a1@acme.test\", \"password\": \"correct horse\", \"quota\": {\"octets\": 1000, \"deliveries_per_hour\": 7}, \"aliases\": [\"info@acme.test\"]}\n\
      {\"address\": \"a2@acme.test\", \"password_hash\": \"HASH\", \"status\": \"suspended\"}\n\
      not json\n\
      \n\
      {\"address\": \"a3@nowhere.test\"}\n",
-    "{\"address\": \"A1@acme.test\", \"password\": \"correct horse\", \"quota\": {\"octets\": 1000}, \"aliases\": [\"info@acme.test\"]}\n\
+    "{\"address\": \"A1@acme.test\", \"password\": \"correct horse\", \"quota\": {\"octets\": 1000, \"deliveries_per_hour\": 7}, \"aliases\": [\"info@acme.test\"]}\n\
      {\"address\": \"a1@acme.test\"}\n\
      {\"address\": \"info@acme.test\"}\n\
      {\"address\": \"a4@acme.test\", \"aliases\": [\"a2@acme.test\"]}\n\
@@ -121,7 +121,7 @@ async fn each_line_has_its_verdict_and_a_trial_has_the_same() {
     assert_eq!(counts(&world, &caller, &done).await, (JobState::Done, 2, 1, 6), "as the trial said");
     assert_eq!(errors(&world, &caller, &done).await, refused());
     let a1 = world.admin.account(&caller, &address("a1@acme.test")).await.unwrap();
-    assert_eq!((a1.quota.octets, a1.has_password), (Some(1000), true));
+    assert_eq!((a1.quota.octets, a1.quota.deliveries_per_hour, a1.has_password), (Some(1000), Some(7), true));
     let a2 = world.admin.account(&caller, &address("a2@acme.test")).await.unwrap();
     assert_eq!((a2.status.as_str(), a2.has_password), ("suspended", true));
 
@@ -173,6 +173,33 @@ async fn the_most_accounts_of_a_tenant_hold_for_an_import_and_its_trial() {
         assert_eq!(counts(&world, &caller, &job).await, (JobState::Done, 2, 0, 1), "{dry_run}");
         assert_eq!(errors(&world, &caller, &job).await, [found(3, "", "limit_reached")], "{dry_run}");
     }
+}
+
+#[tokio::test]
+async fn deliveries_in_an_hour_are_a_quota_of_lines_too() {
+    let world = World::new().await;
+    let tenant = world.tenant("acme").await;
+    let change = TenantChange {
+        quota: directory::QuotaChange { deliveries_per_hour: Some(Some(50)), ..directory::QuotaChange::default() },
+        ..TenantChange::default()
+    };
+    world.admin.change_tenant(&platform(), &tenant.slug, change, &Precondition::None).await.unwrap();
+    let (caller, _) = admin_of(&world, "acme").await;
+    let worker = world.under(DbRole::Worker).await;
+    let body = "{\"address\":\"a@acme.test\",\"quota\":{\"deliveries_per_hour\":50}}\n\
+                {\"address\":\"a@acme.test\",\"quota\":{\"deliveries_per_hour\":49}}\n\
+                {\"address\":\"a@acme.test\"}\n\
+                {\"address\":\"b@acme.test\",\"quota\":{\"deliveries_per_hour\":51}}\n";
+    let refused =
+        [found(2, "/address", "duplicate"), found(3, "/address", "duplicate"), found(4, "/quota", "out_of_range")];
+    for dry_run in [true, false] {
+        let job = job(&world, &caller, &[body], dry_run).await;
+        work(&worker).await;
+        assert_eq!(counts(&world, &caller, &job).await, (JobState::Done, 1, 0, 3), "{dry_run}");
+        assert_eq!(errors(&world, &caller, &job).await, refused, "{dry_run}");
+    }
+    let a = world.admin.account(&caller, &address("a@acme.test")).await.unwrap();
+    assert_eq!(a.quota.deliveries_per_hour, Some(50));
 }
 
 /// A worker that was paused past its claim writes nothing, whoever did the lines meanwhile; of two workers one at a time has a job.

@@ -40,7 +40,12 @@ fn shown(secret: &Secret, clock: &FakeClock) -> String {
 async fn with_code(directory: &Directory, code: Option<&str>, recovery: Option<&str>) -> bool {
     let attempt =
         SignIn { totp: code.map(Secret::from), recovery_code: recovery.map(Secret::from), ..attempt(CAROL, PASSWORD) };
-    matches!(directory.sign_in(&attempt, &from_nowhere()).await.unwrap(), SignInOutcome::Accepted(_))
+    match directory.sign_in(&attempt, &from_nowhere()).await {
+        Ok(outcome) => matches!(outcome, SignInOutcome::Accepted(_)),
+        // Ten at once on a slow machine: whose password waited too long gets in no more than with a wrong code.
+        Err(Error::Busy) => false,
+        Err(error) => panic!("{error}"),
+    }
 }
 
 struct Scene {

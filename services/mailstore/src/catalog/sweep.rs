@@ -371,18 +371,22 @@ pub(crate) async fn roll_up_usage(pool: &Pool) -> Result<(), Error> {
                              (count(*) FILTER (WHERE a.status = 2))::integer suspended, \
                              coalesce(sum(m.live_messages) FILTER (WHERE a.status <> 3), 0)::bigint messages, \
                              coalesce(sum(m.live_octets) FILTER (WHERE a.status <> 3), 0)::bigint octets, \
-                             coalesce(sum(m.kept_octets) FILTER (WHERE a.status <> 3), 0)::bigint kept_octets, sum(m.next_uid - 1)::bigint delivered \
+                             coalesce(sum(m.kept_octets) FILTER (WHERE a.status <> 3), 0)::bigint kept_octets, sum(m.next_uid - 1)::bigint delivered, \
+                             coalesce(sum(s.sessions), 0)::integer sessions \
                         FROM restante.accounts a JOIN restante.maildrops m ON (m.tenant_id, m.account_id) = (a.tenant_id, a.account_id) \
+                        LEFT JOIN (SELECT l.tenant_id, l.account_id, count(*) sessions FROM restante.live_sessions l \
+                                     JOIN restante.frontends f ON f.frontend_uuid = l.frontend_uuid AND f.beat_at >= clock_timestamp() - interval '15 seconds' \
+                                    GROUP BY 1, 2) s ON (s.tenant_id, s.account_id) = (a.tenant_id, a.account_id) \
                        GROUP BY GROUPING SETS ((a.tenant_id, a.domain_id), (a.tenant_id))), \
              gone AS (DELETE FROM restante.usage_now u WHERE NOT EXISTS (SELECT FROM sums s WHERE (s.tenant_id, s.domain_id) = (u.tenant_id, u.domain_id))), \
-             put AS (INSERT INTO restante.usage_now AS u (tenant_id, domain_id, accounts, suspended, messages, octets, kept_octets, delivered, hour, hour_base, at) \
-             SELECT tenant_id, domain_id, accounts, suspended, messages, octets, kept_octets, delivered, date_trunc('hour', clock_timestamp()), 0, clock_timestamp() FROM sums \
+             put AS (INSERT INTO restante.usage_now AS u (tenant_id, domain_id, accounts, suspended, messages, octets, kept_octets, delivered, hour, hour_base, sessions, at) \
+             SELECT tenant_id, domain_id, accounts, suspended, messages, octets, kept_octets, delivered, date_trunc('hour', clock_timestamp()), 0, sessions, clock_timestamp() FROM sums \
              ON CONFLICT (tenant_id, domain_id) DO UPDATE SET accounts = excluded.accounts, suspended = excluded.suspended, messages = excluded.messages, octets = excluded.octets, \
                          kept_octets = excluded.kept_octets, delivered = excluded.delivered, hour = excluded.hour, \
                          hour_base = CASE WHEN u.hour = excluded.hour THEN least(u.hour_base, excluded.delivered) ELSE least(u.delivered, excluded.delivered) END, \
-                         at = excluded.at \
-             WHERE (u.accounts, u.suspended, u.messages, u.octets, u.kept_octets, u.delivered) \
-                   IS DISTINCT FROM (excluded.accounts, excluded.suspended, excluded.messages, excluded.octets, excluded.kept_octets, excluded.delivered)) \
+                         sessions = excluded.sessions, at = excluded.at \
+             WHERE (u.accounts, u.suspended, u.messages, u.octets, u.kept_octets, u.delivered, u.sessions) \
+                   IS DISTINCT FROM (excluded.accounts, excluded.suspended, excluded.messages, excluded.octets, excluded.kept_octets, excluded.delivered, excluded.sessions)) \
              SELECT restante.count_activity_1(coalesce(jsonb_agg(jsonb_build_object( \
                       'tenant', s.tenant_id, 'domain', s.domain_id, 'at', clock_timestamp(), 'kind', 3, 'reason', 0, 'count', s.delivered - coalesce(u.delivered, 0))), '[]')) \
                FROM sums s LEFT JOIN restante.usage_now u ON (u.tenant_id, u.domain_id) = (s.tenant_id, s.domain_id) \

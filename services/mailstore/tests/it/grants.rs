@@ -65,6 +65,7 @@ const FUNCTIONS: &[(&str, &[&str])] = &[
             "worker_forget_2",
             "worker_import_1",
             "worker_import_account_1",
+            "worker_import_account_2",
             "worker_import_known_1",
             "worker_job_creator_1",
             "worker_known_addresses_1",

@@ -86,8 +86,13 @@ async fn what_is_not_taken_is_not_held() {
 }
 
 #[tokio::test]
-async fn sessions_are_counted_by_tenant_and_by_address() {
+async fn sessions_are_counted_by_domain_by_tenant_and_by_address() {
     for (config, limit, text) in [
+        (
+            Config { max_sessions_per_domain: 1, ..config() },
+            "sessions_of_domain",
+            "too many sessions of this account's domain on this server (at most 1)",
+        ),
         (
             Config { max_sessions_per_tenant: 1, ..config() },
             "sessions_of_tenant",

@@ -199,11 +199,16 @@ fn slowed_down(facts: &Facts) -> Vec<Evidence> {
 }
 
 fn too_many_sessions(facts: &Facts) -> Vec<Evidence> {
-    let is_it = |reason| matches!(reason, R::SessionsOfAccount | R::SessionsOfTenant | R::SessionsOfAddress);
+    let is_it = |reason| {
+        matches!(reason, R::SessionsOfAccount | R::SessionsOfDomain | R::SessionsOfTenant | R::SessionsOfAddress)
+    };
     let Some(refused) = facts.refused(is_it) else { return none() };
     let mut evidence = refused.evidence();
     let live = facts.account().map_or(0, |account| account.live.len());
     evidence.insert("sessions_now".to_owned(), live.into());
+    // What is not decided is the configuration's, which only the frontends know.
+    let limits = facts.account().map(|account| account.policy.sessions).unwrap_or_default();
+    evidence.insert("policy".to_owned(), json!(limits));
     vec![evidence]
 }
 

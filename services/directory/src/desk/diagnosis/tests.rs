@@ -149,7 +149,7 @@ fn every_reason_of_a_refusal_is_named() {
         R::SlowedDown => "slowed_down",
         R::Busy | R::Unavailable => "service_busy",
         R::InUse => "maildrop_in_use",
-        R::SessionsOfAccount | R::SessionsOfTenant | R::SessionsOfAddress => "too_many_sessions",
+        R::SessionsOfAccount | R::SessionsOfDomain | R::SessionsOfTenant | R::SessionsOfAddress => "too_many_sessions",
         R::ClearConnection => "clear_connection",
     };
     for &reason in R::ALL {

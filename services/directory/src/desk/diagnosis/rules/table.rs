@@ -59,7 +59,7 @@ pub(crate) const RULES: &[Rule] = rules! {
         "After many failures logins with a password have to wait, and this one was not even tried."
         "Stop the client that fails, wait for what is at most a quarter of an hour, and log in once with the right password. App passwords never wait.";
     Error too_many_sessions "too_many_sessions"
-        "There were as many sessions at once as there may be, of the account, its tenant or its network address."
+        "There were as many sessions at once as there may be, of the account, its domain, its tenant or its network address."
         "Close clients that stay connected, or end sessions here; raise the limit in the policy if it is too low.";
     Error maildrop_in_use "maildrop_in_use"
         "The policy allows one session at a time, and another one had the maildrop."
