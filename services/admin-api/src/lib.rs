@@ -12,6 +12,7 @@ mod caller;
 mod clients;
 mod config;
 mod dns;
+mod exports;
 mod extract;
 mod fields;
 mod guard;
@@ -45,7 +46,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use crate::guard::Guard;
 
-pub use config::{Config, ImportsConfig, Origin};
+pub use config::{Config, ExportsConfig, ImportsConfig, Origin};
 pub use issuers::Issuers;
 pub use openapi::document as openapi;
 pub use publish::Publish;
@@ -79,7 +80,9 @@ pub fn router(state: AppState) -> Router {
     let document = openapi::complete(document);
     let guard = Guard::new(state.clone(), &document);
     let docs = SwaggerUi::new("/docs").external_url_unchecked("/v1/openapi.json", openapi::finished(&document));
+    let exports = exports::Exports::new(&state.config.exports);
     let served = api
+        .layer(axum::Extension(exports))
         .route_layer(axum::middleware::from_fn_with_state(guard, guard::guard))
         .with_state(state.clone())
         .merge(docs)
