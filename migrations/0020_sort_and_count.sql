@@ -130,6 +130,28 @@ BEGIN
   RETURN v_account;
 END $$;
 
+-- Of each webhook only so many deliveries wait: the oldest beyond that are dead letters. One that is being tried is not touched.
+CREATE FUNCTION worker_webhooks_overflow_1(p_most bigint) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = restante, pg_catalog AS $$
+DECLARE v_dead bigint;
+BEGIN
+  WITH over AS (
+    SELECT w.tenant_id, w.webhook_id,
+           (SELECT q.delivery_id FROM webhook_deliveries q WHERE q.tenant_id = w.tenant_id AND q.webhook_id = w.webhook_id AND q.state = 0
+             ORDER BY q.delivery_id DESC OFFSET p_most LIMIT 1) AS last,
+           CASE WHEN w.claimed_until > clock_timestamp() THEN
+             (SELECT q.delivery_id FROM webhook_deliveries q WHERE q.tenant_id = w.tenant_id AND q.webhook_id = w.webhook_id AND q.state = 0
+                 AND q.next_at <= clock_timestamp() ORDER BY q.delivery_id LIMIT 1) END AS tried
+      FROM webhooks w)
+  UPDATE webhook_deliveries d SET state = 2, last_error = 'overflow'
+    FROM over o
+   WHERE o.last IS NOT NULL AND d.tenant_id = o.tenant_id AND d.webhook_id = o.webhook_id AND d.state = 0 AND d.delivery_id <= o.last
+     AND d.delivery_id IS DISTINCT FROM o.tried;
+  GET DIAGNOSTICS v_dead = ROW_COUNT;
+  RETURN v_dead;
+END $$;
+GRANT EXECUTE ON FUNCTION worker_webhooks_overflow_1 TO restante_worker;
+
 -- As worker_import_account_1, with a limit of deliveries in an hour.
 CREATE FUNCTION worker_import_account_2(
   p_tenant integer, p_job bigint, p_address text, p_domain text, p_local_part text, p_local_key text, p_status smallint, p_max_octets bigint, p_max_messages integer, p_max_hourly integer,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import socketserver
 import subprocess
 import tarfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -175,6 +177,93 @@ def check(cluster: Cluster, account: str, expected: list[tuple[str, bytes]], pas
     assert [unique_id for unique_id, _ in found] == [unique_id for unique_id, _ in expected]
     for (unique_id, message), (_, text) in zip(found, expected, strict=True):
         assert octets.difference(octets.mend(text), message) is None, unique_id
+
+
+class StuckServer(socketserver.ThreadingTCPServer):
+    """A POP3 server whose first session of `ann` sends so many messages and then nothing more."""
+
+    daemon_threads = True
+
+    def __init__(self, counts: dict[str, int], sends: int) -> None:
+        self.counts, self.sends, self.sessions = counts, sends, 0
+        super().__init__(("127.0.0.1", 0), StuckSession)
+
+    def message(self, user: str, number: int) -> bytes:
+        return f"Subject: {user} {number}\r\n\r\nmessage {number}\r\n".encode()
+
+    def __enter__(self) -> StuckServer:
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+class StuckSession(socketserver.StreamRequestHandler):
+    server: StuckServer
+
+    def handle(self) -> None:
+        user, first = "", False
+        self.wfile.write(b"+OK\r\n")
+        for line in self.rfile:
+            verb, _, argument = line.decode().strip().partition(" ")
+            count = self.server.counts.get(user, 0)
+            match verb.upper():
+                case "CAPA":
+                    self.wfile.write(b"+OK\r\nUSER\r\nUIDL\r\n.\r\n")
+                case "USER":
+                    user = argument.split("@")[0]
+                    self.wfile.write(b"+OK\r\n")
+                case "PASS":
+                    if user == "ann":
+                        first, self.server.sessions = self.server.sessions == 0, self.server.sessions + 1
+                    self.wfile.write(b"+OK\r\n")
+                case "LIST" | "UIDL":
+                    self.wfile.write(b"+OK\r\n")
+                    for number in range(1, count + 1):
+                        told = len(self.server.message(user, number)) if verb == "LIST" else f"{user}-{number}"
+                        self.wfile.write(f"{number} {told}\r\n".encode())
+                    self.wfile.write(b".\r\n")
+                case "RETR" if first and int(argument) > self.server.sends:
+                    # Until the client goes away.
+                    self.rfile.read()
+                    return
+                case "RETR":
+                    self.wfile.write(b"+OK\r\n" + self.server.message(user, int(argument)) + b".\r\n")
+                case "QUIT":
+                    self.wfile.write(b"+OK\r\n")
+                    return
+                case _:
+                    self.wfile.write(b"-ERR\r\n")
+
+
+def test_a_migration_outlives_its_worker(cluster: Cluster, tenant: Tenant) -> None:
+    """Killed in the middle of a maildrop, of which one segment of 1000 messages is here and more are on their way."""
+    with StuckServer({"ann": 1_300, "ben": 3}, 1_200) as old:
+        accounts = [
+            {"address": tenant.add(user), "login": f"{user}@old.test", "password": PASSWORD} for user in ("ann", "ben")
+        ]
+        source = {"protocol": "pop3", "host": "127.0.0.1", "port": old.server_address[1], "tls": "none"}
+        job = cluster.api.post(
+            f"/v1/imports?tenant={tenant.slug}", {"kind": "maildrop-migration", "source": source, "accounts": accounts}
+        )
+        usage = [f"/v1/accounts/{account['address']}/usage" for account in accounts]
+        wait_until("a segment is here", lambda: [cluster.api.get(one)["messages"] for one in usage] == [1_000, 3], 60)
+        cluster.kill("worker")
+        assert progress(cluster, job)["state"] == "running"
+        cluster.start("worker")
+        job = ended(cluster, job)
+        assert (counts(job), job["progress"]["done"], job["progress"]["total"]) == ((2, 0, 0), 2, 2)
+        assert old.sessions == 2, "the second worker asked for what the first had not brought"
+        told = cluster.api.get(f"/v1/imports/{job['id']}/accounts")["items"]
+        assert [(each["listed"], each["known"], each["imported"]) for each in told] == [(1_300, 1_000, 300), (3, 0, 3)]
+        assert [cluster.api.get(one)["messages"] for one in usage] == [1_300, 3]
+        for user, count in old.counts.items():
+            expected = [(f"{user}-{number}", old.message(user, number)) for number in range(1, count + 1)]
+            check(cluster, f"{user}@{tenant.domain}", expected)
+    assert cluster.sql("SELECT count(*) FROM restante.job_chunks") == [["0"]]
+    assert recount.problems(cluster) == []
 
 
 def test_a_tenant_is_moved_elsewhere_whole(cluster: Cluster, tenant: Tenant, tmp_path: Path) -> None:

@@ -7,11 +7,11 @@
 
 mod apple;
 mod outlook;
-mod rate;
 mod thunderbird;
 mod xml;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Path, Query, Request, State};
@@ -22,25 +22,27 @@ use axum::routing::get;
 use mail_types::{Address, DomainName};
 use net::Peer;
 
-use self::rate::PerAddress;
 use crate::AppState;
 use crate::extract::read_body;
 use crate::problem::{Kind, Problem};
+use crate::rate::AddressBound;
 
 /// What the handlers work with.
 #[derive(Clone)]
 struct Clients {
     app: AppState,
-    rate: Arc<PerAddress>,
+    rate: Arc<AddressBound>,
 }
 
+const MINUTE: Duration = Duration::from_secs(60);
 /// How long settings may be kept by whoever asked.
 const KEEP: &str = "public, max-age=3600";
 const XML: &str = "text/xml; charset=utf-8";
 
 /// The routes; not under `/v1`, and in the form that the clients know.
 pub(crate) fn router(app: AppState) -> Router {
-    let rate = Arc::new(PerAddress::new(app.config.client_settings_per_minute));
+    let (quota, most) = (app.config.client_settings_per_minute, app.config.rate_limit.remembered);
+    let rate = Arc::new(AddressBound::new("client_settings", quota, MINUTE, most, app.clock.monotonic()));
     let clients = Clients { app, rate };
     Router::new()
         .route("/mail/config-v1.1.xml", get(autoconfig))
@@ -74,11 +76,13 @@ pub(crate) async fn in_lower_case(mut request: Request) -> Request {
 
 async fn limit(State(clients): State<Clients>, request: Request, next: Next) -> Response {
     let address = request.extensions().get::<Peer>().and_then(|peer| peer.address);
-    let minute = clients.app.clock.now().unix_ms() / 60_000;
-    if address.is_none_or(|address| clients.rate.admits(address, minute)) {
-        next.run(request).await
-    } else {
-        Problem::new(Kind::RateLimited).into_response()
+    match clients.rate.take(address, clients.app.clock.monotonic()) {
+        Ok(_) => next.run(request).await,
+        Err(rate) => {
+            let mut refused = Problem::new(Kind::RateLimited).into_response();
+            rate.write(refused.headers_mut());
+            refused
+        }
     }
 }
 

@@ -28,7 +28,7 @@ pub struct Config {
     /// How long a connection may be silent, milliseconds. Default 120 000.
     pub idle_timeout_ms: u64,
     /// Requests of a minute, from one address, for the settings of mail clients: autoconfig, autodiscover and profiles, which need no
-    /// key. Of IPv6: from one network of 64 bits. Behind something that speaks TLS its address is the one. Default 600.
+    /// key. Of IPv6: from one network of 64 bits. Behind something that speaks TLS its address is the one. 0: no bound. Default 600.
     pub client_settings_per_minute: u32,
     /// Where browsers find this API, `https://HOST`, for issuers to send people back to; without it, no issuer signs anybody in.
     /// Default: none.
@@ -39,6 +39,8 @@ pub struct Config {
     pub refusal_ms: u64,
     /// Bounds of imports.
     pub imports: ImportsConfig,
+    /// How many exports of tenants run at once.
+    pub exports: ExportsConfig,
     /// Web pages of these origins (`https://console.example.com`) may use the API. Default: none, which is right for the page
     /// that the service serves itself.
     pub cors_origins: Vec<Origin>,
@@ -76,6 +78,22 @@ impl Default for ImportsConfig {
     }
 }
 
+/// `[admin.exports]`: how many exports of tenants one process sends at once; further ones are answered 503.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ExportsConfig {
+    /// In all. Default 8.
+    pub at_once: u32,
+    /// Of one tenant. Default 2.
+    pub per_tenant: u32,
+}
+
+impl Default for ExportsConfig {
+    fn default() -> Self {
+        Self { at_once: 8, per_tenant: 2 }
+    }
+}
+
 /// The origin of a web page, as browsers send it (RFC 6454 section 6.2).
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -110,6 +128,7 @@ impl Default for Config {
             signed_in_path: "/sign-in".to_owned(),
             refusal_ms: 1000,
             imports: ImportsConfig::default(),
+            exports: ExportsConfig::default(),
             cors_origins: Vec::new(),
             hsts_seconds: 0,
             rate_limit: RateLimitSettings::default(),

@@ -14,6 +14,7 @@ mod config;
 mod console;
 mod cookies;
 mod dns;
+mod exports;
 mod extract;
 mod fields;
 mod guard;
@@ -46,7 +47,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use crate::guard::Guard;
 
-pub use config::{Config, ImportsConfig, Origin};
+pub use config::{Config, ExportsConfig, ImportsConfig, Origin};
 pub use console::{Console, ConsoleFile};
 pub use issuers::Issuers;
 pub use openapi::document as openapi;
@@ -83,7 +84,9 @@ pub fn router(state: AppState) -> Router {
     let document = openapi::complete(document);
     let guard = Guard::new(state.clone(), &document);
     let docs = SwaggerUi::new("/docs").external_url_unchecked("/v1/openapi.json", openapi::finished(&document));
+    let exports = exports::Exports::new(&state.config.exports);
     let served = api
+        .layer(axum::Extension(exports))
         .route_layer(axum::middleware::from_fn_with_state(guard, guard::guard))
         .with_state(state.clone())
         .merge(docs)

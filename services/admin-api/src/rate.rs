@@ -54,7 +54,7 @@ impl Default for RateLimitSettings {
 #[derive(Debug)]
 pub(crate) struct RateLimits {
     callers: Bound<String>,
-    addresses: Bound<IpAddr>,
+    addresses: AddressBound,
     failures: Bound<IpAddr>,
     /// Tokens that were right lately, as hashes.
     known: Mutex<Generations<[u8; 32], ()>>,
@@ -69,7 +69,7 @@ impl RateLimits {
         let most = settings.remembered;
         Self {
             callers: Bound::new("caller", settings.per_caller, window, most, now),
-            addresses: Bound::new("address", settings.per_address, window, most, now),
+            addresses: AddressBound::new("address", settings.per_address, window, most, now),
             failures: Bound::new("failures", settings.failures_per_address, window, most, now),
             known: Mutex::new(Generations::new(most, KNOWN, now)),
         }
@@ -80,9 +80,9 @@ impl RateLimits {
         self.callers.take(actor.to_owned(), now)
     }
 
-    /// One request without a caller. Who has no address (a Unix socket) is the operator's own proxy, and not bounded.
+    /// One request without a caller.
     pub(crate) fn address(&self, peer: Option<IpAddr>, now: Instant) -> Result<Option<Rate>, Rate> {
-        peer.map_or(Ok(None), |peer| self.addresses.take(network(peer), now))
+        self.addresses.take(peer, now)
     }
 
     /// Whether a token may be looked up for this address.
@@ -116,6 +116,22 @@ fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(six) => IpAddr::V6(Ipv6Addr::from_bits(six.to_bits() & !u128::from(u64::MAX))),
         four @ IpAddr::V4(_) => four,
+    }
+}
+
+/// One bound for each address, as operations have it that need no caller.
+#[derive(Debug)]
+pub(crate) struct AddressBound(Bound<IpAddr>);
+
+impl AddressBound {
+    /// `most`: addresses that are remembered.
+    pub(crate) fn new(name: &'static str, quota: u32, window: Duration, most: usize, now: Instant) -> Self {
+        Self(Bound::new(name, quota, window, most, now))
+    }
+
+    /// One request. Who has no address (a Unix socket) is the operator's own proxy, and not bounded.
+    pub(crate) fn take(&self, peer: Option<IpAddr>, now: Instant) -> Result<Option<Rate>, Rate> {
+        peer.map_or(Ok(None), |peer| self.0.take(network(peer), now))
     }
 }
 

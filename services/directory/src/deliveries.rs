@@ -39,6 +39,8 @@ pub struct DeliverySettings {
     pub disable_after_days: u32,
     /// Deliveries are kept for so many days. Default 30.
     pub keep_days: u32,
+    /// The most deliveries of one webhook that wait; over it the oldest are given up. Default 10 000.
+    pub max_waiting: u32,
 }
 
 impl Default for DeliverySettings {
@@ -53,6 +55,7 @@ impl Default for DeliverySettings {
             claim_seconds: 60,
             disable_after_days: 5,
             keep_days: 30,
+            max_waiting: 10_000,
         }
     }
 }
@@ -232,6 +235,16 @@ impl Deliveries {
         let draw = f64::from(u32::from_be_bytes(octets)) / f64::from(u32::MAX) * 2.0 - 1.0;
         let factor = 1.0 + draw * f64::from(self.settings.jitter_percent.min(100)) / 100.0;
         Some(Duration::from_secs_f64(f64::from(base) * factor))
+    }
+
+    /// Gives up the oldest deliveries of webhooks that have more waiting than may; answers how many. They are dead letters then, which
+    /// can be asked for again.
+    pub async fn give_up_overflow(&self) -> Result<u64> {
+        let dead: i64 = sqlx::query_scalar("SELECT restante.worker_webhooks_overflow_1($1)")
+            .bind(i64::from(self.settings.max_waiting.max(1)))
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(u64::try_from(dead).unwrap_or(0))
     }
 
     /// Forgets deliveries that are older than [`DeliverySettings::keep_days`]; answers how many. What is over a batch waits.

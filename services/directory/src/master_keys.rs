@@ -22,28 +22,33 @@ pub struct MasterKeyUse {
     pub verifiers: i64,
     /// Secrets that are sealed under it.
     pub sealed: i64,
+    /// Batches of lines of jobs that are sealed under it. They are not sealed anew: each is gone when it is done.
+    pub job_lines: i64,
 }
 
 /// Which master keys the credentials in force need. Role owner.
 pub async fn master_key_use(pool: &PgPool) -> Result<Vec<MasterKeyUse>> {
     let uses = sqlx::query_as(
-        "SELECT id, count(*) FILTER (WHERE NOT sealed) AS verifiers, count(*) FILTER (WHERE sealed) AS sealed FROM (
-           SELECT split_part(substr(verifier, 2), '$', 1) AS id, false AS sealed FROM restante.credentials
+        "SELECT id, count(*) FILTER (WHERE kind = 'v') AS verifiers, count(*) FILTER (WHERE kind = 's') AS sealed,
+                count(*) FILTER (WHERE kind = 'l') AS job_lines FROM (
+           SELECT split_part(substr(verifier, 2), '$', 1) AS id, 'v' AS kind FROM restante.credentials
             WHERE kind IN (2, 3) AND revoked_at IS NULL AND verifier LIKE 'k%$%'
            UNION ALL
-           SELECT convert_from(substring(sealed FROM 3 FOR get_byte(sealed, 1)), 'UTF8'), true FROM restante.credentials
+           SELECT convert_from(substring(sealed FROM 3 FOR get_byte(sealed, 1)), 'UTF8'), 's' FROM restante.credentials
             WHERE kind = 3 AND revoked_at IS NULL AND length(sealed) > 2
            UNION ALL
-           SELECT convert_from(substring(o.sealed FROM 3 FOR get_byte(o.sealed, 1)), 'UTF8'), true FROM (
+           SELECT convert_from(substring(o.sealed FROM 3 FOR get_byte(o.sealed, 1)), 'UTF8'), 's' FROM (
              SELECT totp AS sealed FROM restante.admins
              UNION ALL SELECT totp_offered FROM restante.admins
              UNION ALL SELECT client_secret FROM restante.oidc_issuers
              UNION ALL SELECT sealed FROM restante.signing_keys WHERE retired_at IS NULL) AS o
             WHERE length(o.sealed) > 2
            UNION ALL
-           SELECT convert_from(substring(s FROM 3 FOR get_byte(s, 1)), 'UTF8'), true
+           SELECT convert_from(substring(s FROM 3 FOR get_byte(s, 1)), 'UTF8'), 's'
              FROM restante.webhooks w, unnest(ARRAY[w.sealed, CASE WHEN w.old_until > now() THEN w.old_sealed END]) s
-            WHERE length(s) > 2) AS u
+            WHERE length(s) > 2
+           UNION ALL
+           SELECT convert_from(substring(sealed FROM 3 FOR get_byte(sealed, 1)), 'UTF8'), 'l' FROM restante.job_chunks WHERE length(sealed) > 2) AS u
           GROUP BY id ORDER BY id",
     )
     .fetch_all(pool)

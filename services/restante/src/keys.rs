@@ -20,6 +20,20 @@ struct Needed {
     data_keys: u64,
     app_passwords: i64,
     sealed: i64,
+    job_lines: i64,
+}
+
+impl std::fmt::Display for Needed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { data_keys, app_passwords, sealed, job_lines } = self;
+        write!(f, "{data_keys} data keys, {app_passwords} app passwords, {sealed} sealed secrets")?;
+        // There are some while jobs run, and only then.
+        if *job_lines > 0 {
+            write!(f, ", {job_lines} batches of jobs' lines, until those jobs are done")
+        } else {
+            Ok(())
+        }
+    }
 }
 
 /// Runs the command.
@@ -69,27 +83,22 @@ async fn list(tool: &Tool, ring: &KeyRing) -> anyhow::Result<()> {
 async fn summary(tool: &Tool, mut needed: BTreeMap<String, Needed>) -> anyhow::Result<()> {
     for used in directory::master_key_use(&tool.pool).await? {
         let entry = needed.entry(used.id).or_default();
-        (entry.app_passwords, entry.sealed) = (used.verifiers, used.sealed);
+        (entry.app_passwords, entry.sealed, entry.job_lines) = (used.verifiers, used.sealed, used.job_lines);
     }
     let current = tool.keys.current().0;
     let configured: Vec<&str> = tool.keys.ids().collect();
     for id in &configured {
         let state = if *id == current { "current" } else { "older" };
         match needed.remove(*id) {
-            Some(Needed { data_keys, app_passwords, sealed }) => println!(
-                "master key {id} ({state}): needed by {data_keys} data keys, {app_passwords} app passwords, {sealed} sealed secrets"
-            ),
+            Some(needed) => println!("master key {id} ({state}): needed by {needed}"),
             None if *id == current => println!("master key {id} ({state}): nothing hangs on it yet"),
             None => {
                 println!("master key {id} ({state}): needed by nothing, it can be taken out of RESTANTE_MASTER_KEY")
             }
         }
     }
-    for (id, Needed { data_keys, app_passwords, sealed }) in &needed {
-        println!(
-            "master key {id} is NOT CONFIGURED: {data_keys} data keys, {app_passwords} app passwords and {sealed} sealed secrets \
-             cannot be used without it"
-        );
+    for (id, needed) in &needed {
+        println!("master key {id} is NOT CONFIGURED: {needed} cannot be used without it");
     }
     Ok(())
 }

@@ -251,7 +251,8 @@ impl Worker {
                 _ = timer.tick() => {}
                 () = self.shutdown.draining() => return,
             }
-            match self.round(work).await {
+            // Boxed: ten loops that each hold the largest of all rounds would fill the stack of a build without optimisation.
+            match Box::pin(self.round(work)).await {
                 Ok(()) => {
                     ROUNDS.with_label_values(&[kind, "ok"]).inc();
                     if failing.get() != 0 {

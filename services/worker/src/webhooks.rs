@@ -17,7 +17,7 @@ static TRIES: LazyLock<IntCounterVec> = LazyLock::new(|| {
 });
 #[expect(clippy::expect_used, reason = "the name is a constant: a wrong one is seen by the first test")]
 static DEAD: LazyLock<IntCounterVec> = LazyLock::new(|| {
-    let help = "What was given up: deliveries after their last try, and webhooks that took nothing for days.";
+    let help = "What was given up: deliveries after their last try, or because too many waited, and webhooks that took nothing for days.";
     register_int_counter_vec!("restante_webhook_given_up_total", help, &["what"]).expect("a new metric")
 });
 #[expect(clippy::expect_used, reason = "the name is a constant: a wrong one is seen by the first test")]
@@ -26,17 +26,23 @@ static UNDER_WAY: LazyLock<IntGauge> = LazyLock::new(|| {
         .expect("a new metric")
 });
 
+/// How often what waits is counted.
+const OVERFLOW: Duration = Duration::from_secs(60);
+
 /// Tells webhooks until draining begins; then waits for the tries that are under way.
 pub(crate) async fn tell(deliveries: &Deliveries, egress: &Egress, shutdown: &Shutdown) {
     let settings = deliveries.settings();
     let mut timer = tokio::time::interval(Duration::from_millis(settings.interval_ms.max(10)));
     timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut bounding = tokio::time::interval(OVERFLOW);
+    bounding.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut under_way = JoinSet::new();
     let mut failing = false;
     loop {
         tokio::select! {
             () = shutdown.draining() => break,
             _ = timer.tick() => {}
+            _ = bounding.tick() => give_up_overflow(deliveries).await,
             // An endpoint that has just taken one is ready for the next.
             Some(_) = under_way.join_next() => {}
         }
@@ -61,6 +67,18 @@ pub(crate) async fn tell(deliveries: &Deliveries, egress: &Egress, shutdown: &Sh
     }
     while under_way.join_next().await.is_some() {}
     UNDER_WAY.set(0);
+}
+
+/// What waits of a webhook is bounded: who takes nothing, or less than there is, loses the oldest.
+async fn give_up_overflow(deliveries: &Deliveries) {
+    match deliveries.give_up_overflow().await {
+        Ok(0) => {}
+        Ok(dead) => {
+            DEAD.with_label_values(&["overflow"]).inc_by(dead);
+            tracing::warn!(dead, "webhooks have more events waiting than may: the oldest are dead letters");
+        }
+        Err(error) => tracing::warn!(kind = error.kind(), %error, "what waits of webhooks could not be bounded"),
+    }
 }
 
 async fn attempt(deliveries: Deliveries, egress: Egress, due: DueDelivery) {

@@ -3,6 +3,7 @@
 
 use std::io;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
@@ -19,6 +20,7 @@ use tracing::Instrument as _;
 use crate::AppState;
 use crate::bodies::{AccountBody, AliasBody, DomainBody, TenantBody};
 use crate::caller::Caller;
+use crate::exports::{ExportPlace, Exports};
 use crate::extract::{Params, slug};
 use crate::openapi::Problems;
 use crate::problem::Problem;
@@ -46,18 +48,21 @@ const ITEMS: u32 = 500;
 pub(super) async fn export(
     State(state): State<AppState>,
     Caller(caller): Caller,
+    Extension(exports): Extension<Exports>,
     Path(path): Path<String>,
     mut params: Params,
 ) -> Result<Response, Problem> {
     let boolean = |text: &str| text.parse::<bool>().map_err(|_| "must be true or false");
     let mail = params.parsed("mail", boolean)?.unwrap_or(false);
     let password_hashes = params.parsed("password_hashes", boolean)?.unwrap_or(false);
-    let tenant = state.directory.begin_export(&caller, &slug(&path)?, mail, password_hashes).await?;
+    let slug = slug(&path)?;
+    let place = exports.enter(&slug)?;
+    let tenant = state.directory.begin_export(&caller, &slug, mail, password_hashes).await?;
     let name = format!("attachment; filename=\"{}.tar\"", tenant.slug);
     let (send, receive) = mpsc::channel(AHEAD);
     let seconds = state.clock.now().unix_seconds();
     let archive = Archive { send, seconds, errors: Vec::new() };
-    let export = Export { state, caller, tenant, mail, password_hashes, archive };
+    let export = Export { state, caller, tenant, mail, password_hashes, archive, _place: place };
     tokio::spawn(export.write().in_current_span());
     let body = Body::from_stream(stream::unfold(receive, async |mut receive| {
         let piece: Option<io::Result<Bytes>> = receive.recv().await;
@@ -140,6 +145,8 @@ struct Export {
     mail: bool,
     password_hashes: bool,
     archive: Archive,
+    /// Held for its drop.
+    _place: ExportPlace,
 }
 
 impl Export {

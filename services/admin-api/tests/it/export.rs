@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use admin_api::{Config, ExportsConfig};
+
 use crate::support::World;
 
 /// The files of a tar archive, by name.
@@ -104,4 +106,34 @@ async fn an_export_has_all_that_a_tenant_owns_and_nothing_else() {
     assert_eq!(list.lines().count(), 3);
     let text = String::from_utf8_lossy(&found["accounts-000001.ndjson"]).into_owned();
     assert!(!text.contains("password_hash"), "{text}");
+}
+
+#[tokio::test]
+async fn so_many_exports_run_at_once() {
+    let exports = ExportsConfig { at_once: 2, per_tenant: 1 };
+    let world = World::with(Config { exports, ..Config::default() }).await;
+    world.tenant("acme").await;
+    world.tenant("globex").await;
+    world.tenant("initech").await;
+    // Nobody reads what is sent: an export that has more to say than waits for its client goes on.
+    let begin = async |tenant: &str| world.unread(&world.platform, &format!("/v1/tenants/{tenant}/export")).await;
+    let refusal = async |tenant: &str| {
+        let refused = world.call(&world.platform, "GET", &format!("/v1/tenants/{tenant}/export"), Value::Null).await;
+        assert_eq!((refused.status.as_u16(), refused.header("retry-after")), (503, "2"), "{}", refused.text);
+        refused.json()["detail"].as_str().unwrap().to_owned()
+    };
+    let first = begin("acme").await;
+    assert_eq!(first.status(), 200);
+    assert_eq!(refusal("acme").await, "as many exports run as may: 1 of a tenant at once");
+    let second = begin("globex").await;
+    assert_eq!(second.status(), 200);
+    assert_eq!(refusal("initech").await, "as many exports run as may: 2 at once");
+    assert_eq!(begin("nowhere").await.status(), 503);
+    // Whoever goes away makes room.
+    drop(first);
+    let again = async { while begin("acme").await.status() != 200 {} };
+    tokio::time::timeout(std::time::Duration::from_secs(20), again).await.unwrap();
+    drop(second);
+    let missing = async { while begin("nowhere").await.status() != 404 {} };
+    tokio::time::timeout(std::time::Duration::from_secs(20), missing).await.unwrap();
 }

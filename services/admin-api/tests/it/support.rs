@@ -250,6 +250,12 @@ impl World {
         self.database.superuser().await
     }
 
+    /// A request whose answer's body is not read.
+    pub(crate) async fn unread(&self, key: &str, path: &str) -> axum::response::Response {
+        let request = Request::builder().uri(path).header(header::AUTHORIZATION, format!("Bearer {key}"));
+        self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+    }
+
     /// Any request.
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
         answer(&self.router, request).await

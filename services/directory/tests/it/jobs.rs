@@ -175,6 +175,23 @@ async fn the_most_accounts_of_a_tenant_hold_for_an_import_and_its_trial() {
     }
 }
 
+/// What still lies under a master key, that it is not taken away too early.
+#[tokio::test]
+async fn lines_that_wait_are_counted_under_their_master_key() {
+    let world = World::new().await;
+    world.tenant("acme").await;
+    let (caller, _) = admin_of(&world, "acme").await;
+    let owner = world.database.pool(DbRole::Owner).await;
+    let uses = async || {
+        let uses = directory::master_key_use(&owner).await.unwrap();
+        uses.into_iter().map(|used| (used.id, used.job_lines)).collect::<Vec<_>>()
+    };
+    job(&world, &caller, &["{\"address\":\"a@acme.test\"}\n", "{\"address\":\"b@acme.test\"}\n"], false).await;
+    assert_eq!(uses().await, [("test".to_owned(), 2)]);
+    work(&world.under(DbRole::Worker).await).await;
+    assert_eq!(uses().await, []);
+}
+
 #[tokio::test]
 async fn deliveries_in_an_hour_are_a_quota_of_lines_too() {
     let world = World::new().await;

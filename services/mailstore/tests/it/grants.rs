@@ -76,6 +76,7 @@ const FUNCTIONS: &[(&str, &[&str])] = &[
             "worker_webhooks_claim_1",
             "worker_webhooks_done_1",
             "worker_webhooks_forget_1",
+            "worker_webhooks_overflow_1",
         ],
     ),
 ];

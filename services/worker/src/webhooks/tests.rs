@@ -463,3 +463,32 @@ async fn an_endpoint_that_takes_nothing_for_days_is_switched_off() {
         .unwrap();
     assert_eq!((queue.forget().await.unwrap(), world.deliveries(hook).await.len()), (1, 2));
 }
+
+#[tokio::test]
+async fn of_what_waits_the_oldest_is_given_up() {
+    let world = World::new().await;
+    let (hook, _) = world.hook(Some("acme"), format!("http://{ALLOWED}:1/"), &["tenant.*"]).await;
+    let (other, _) = world.hook(Some("globex"), format!("http://{ALLOWED}:1/"), &["tenant.*"]).await;
+    for n in 0..5 {
+        world.happen("acme", &format!("a{n}")).await;
+    }
+    world.happen("globex", "one").await;
+    let queue = world.queue(DeliverySettings { max_waiting: 2, ..quick() }).await;
+    // The one that is being tried is let be, although it is the oldest.
+    let claimed = queue.claim(10).await.unwrap();
+    assert_eq!(claimed.len(), 2);
+    assert_eq!(queue.give_up_overflow().await.unwrap(), 2);
+    assert_eq!(queue.give_up_overflow().await.unwrap(), 0);
+    let mut states: Vec<_> =
+        world.deliveries(hook).await.into_iter().map(|one| (one.id, one.state, one.last_error)).collect();
+    states.sort_by_key(|one| one.0);
+    let (dead, waits) = ((DeliveryState::Dead, Some("overflow".to_owned())), (DeliveryState::Due, None));
+    let states: Vec<_> = states.into_iter().map(|(_, state, error)| (state, error)).collect();
+    assert_eq!(states, [waits.clone(), dead.clone(), dead, waits.clone(), waits.clone()]);
+    assert_eq!(world.deliveries(other).await.len(), 1);
+    assert!(world.deliveries(other).await.iter().all(|one| one.state == DeliveryState::Due));
+    // And given up with the next round once its try is over.
+    queue.done(&claimed[0], Tried::Answered(500)).await.unwrap();
+    queue.done(&claimed[1], Tried::Answered(500)).await.unwrap();
+    assert_eq!(queue.give_up_overflow().await.unwrap(), 1);
+}
