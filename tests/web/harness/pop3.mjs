@@ -45,7 +45,7 @@ export class Pop3 {
   }
 
   /** The lines of an answer that has several, without stuffing. */
-  async lines_of(command) {
+  async linesOf(command) {
     await this.command(command);
     const lines = [];
     for (;;) {
