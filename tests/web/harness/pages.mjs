@@ -15,7 +15,16 @@ const THINGS = {
   keys: 'key',
   webhooks: 'hook',
   jobs: 'job',
-  imports: 'job',
+  audit: 'eventId',
+};
+
+/** Pages that need more than their path. */
+const QUERIES = {
+  '/audit/$id': ({ event }) => new URLSearchParams({ at: event.at, target: event.target }),
+};
+/** Pages whose path is one thing of several tabs. */
+const TABS = {
+  '/accounts/$address': ['summary', 'credentials', 'sessions', 'messages', 'activity', 'transcripts', 'settings'],
 };
 
 /** The address of a route's page. A part that nothing fills is a fault: a new page needs something to show. */
@@ -25,7 +34,7 @@ function filled(route, seeded) {
     .map((part, at) => {
       if (!part.startsWith('$')) return part;
       const name = part.slice(1);
-      const value = at === 2 ? seeded[THINGS[parts[1]]] : seeded[{ unique_id: 'message', uniqueId: 'message' }[name] ?? name];
+      const value = at === 2 ? seeded[THINGS[parts[1]]] : seeded[name];
       assert.ok(value, `${route}: nothing stands for ${part}`);
       return value;
     })
@@ -36,5 +45,9 @@ function filled(route, seeded) {
 export function pagesOf(seeded) {
   const routes = [...readFileSync(ROUTES, 'utf8').matchAll(/\bpage\(\s*'([^']+)'/g)].map(([, route]) => route);
   assert.ok(routes.length > 0, 'no routes were found');
-  return routes.map((route) => [route, filled(route, seeded)]);
+  return routes.flatMap((route) => {
+    const address = filled(route, seeded);
+    if (TABS[route]) return TABS[route].map((tab) => [`${route}-${tab}`, `${address}?tab=${tab}`]);
+    return [[route, QUERIES[route] ? `${address}?${QUERIES[route](seeded)}` : address]];
+  });
 }

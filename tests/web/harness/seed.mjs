@@ -72,12 +72,16 @@ export async function seed({ api, pop3 }) {
   const key = await post('/v1/api-keys', { name: 'Provisioning', tenant: 'acme', role: 'tenant-admin', scopes: ['accounts:read'] });
   const hook = await post('/v1/webhooks', { url: 'https://hooks.acme.test/restante', events: ['*'], tenant: 'acme', description: 'Ticket system' });
   const delivery = await post(`/v1/webhooks/${hook.id}/test`);
+  for (const path of ['/v1/oidc', '/v1/tenants/acme/oidc']) {
+    await api('PUT', path, { issuer: 'https://id.acme.test', client_id: 'restante', client_secret: 'not a secret' });
+  }
   const lines = ['{"address":"erin@acme.test"}', '{"address":"erin@nowhere.test"}', '{"address":"frank@acme.test","quota":{"octets":-1}}', 'no JSON'];
   const job = await post('/v1/imports?tenant=acme', `${lines.join('\n')}\n`, 'application/x-ndjson');
   await until('the import is done', async () => (await api('GET', `/v1/imports/${job.id}`)).state === 'done');
   await until('the sums are there', async () => (await api('GET', '/v1/overview?tenant=acme')).fullest.length > 0);
   await until('the session shows', async () => (await api('GET', '/v1/live-sessions')).items.length > 0);
   const { items } = await api('GET', '/v1/accounts/alice@acme.test/messages');
+  const [event] = (await api('GET', '/v1/audit-events?tenant=acme&action=account.create')).items;
   return {
     slug: 'acme',
     name: 'acme.test',
@@ -89,6 +93,8 @@ export async function seed({ api, pop3 }) {
     delivery: delivery.id,
     job: job.id,
     message: items[0].unique_id,
+    event,
+    eventId: event.id,
     end: () => live.quit(),
   };
 }
