@@ -13,7 +13,13 @@ export interface NavEntry {
 }
 
 // In the order of the navigation. Each area adds its own line.
-const entries: NavEntry[] = [{ to: '/', label: t.shell.overview, icon: 'gauge', needs: 'usage:read' }];
+const entries: NavEntry[] = [
+  { to: '/', label: t.shell.overview, icon: 'gauge', needs: 'usage:read' },
+  { to: '/tenants', label: t.tenants.title, icon: 'building', needs: 'tenants:read', group: 'mail' },
+  { to: '/domains', label: t.domains.title, icon: 'globe', needs: 'domains:read', group: 'mail' },
+  { to: '/accounts', label: t.accounts.title, icon: 'mailbox', needs: 'accounts:read', group: 'mail' },
+  { to: '/aliases', label: t.aliases.title, icon: 'fork', needs: 'aliases:read', group: 'mail' },
+];
 
 export const navFor = (me: Me): NavEntry[] =>
   entries.filter(({ needs }) => needs === undefined || me.permissions.includes(needs));
