@@ -13,7 +13,15 @@ export interface NavEntry {
 }
 
 // In the order of the navigation. Each area adds its own line.
-const entries: NavEntry[] = [{ to: '/', label: t.shell.overview, icon: 'gauge', needs: 'usage:read' }];
+const entries: NavEntry[] = [
+  { to: '/', label: t.shell.overview, icon: 'gauge', needs: 'usage:read' },
+  { to: '/admins', label: t.admins.title, icon: 'shield', needs: 'admins:read', group: 'people' },
+  { to: '/api-keys', label: t.keys.title, icon: 'key', needs: 'api-keys:read', group: 'people' },
+  { to: '/oidc', label: t.admins.oidc.nav, icon: 'person', needs: 'admins:read', group: 'people' },
+  { to: '/webhooks', label: t.webhooks.title, icon: 'hook', needs: 'webhooks:read', group: 'operation' },
+  { to: '/jobs', label: t.jobs.title, icon: 'box', needs: 'jobs:read', group: 'operation' },
+  { to: '/audit', label: t.audit.title, icon: 'scroll', needs: 'audit:read', group: 'operation' },
+];
 
 export const navFor = (me: Me): NavEntry[] =>
   entries.filter(({ needs }) => needs === undefined || me.permissions.includes(needs));
