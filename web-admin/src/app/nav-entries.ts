@@ -13,7 +13,10 @@ export interface NavEntry {
 }
 
 // In the order of the navigation. Each area adds its own line.
-const entries: NavEntry[] = [{ to: '/', label: t.shell.overview, icon: 'gauge', needs: 'usage:read' }];
+const entries: NavEntry[] = [
+  { to: '/', label: t.shell.overview, icon: 'gauge', needs: 'usage:read' },
+  { to: '/live-sessions', label: t.desk.live.title, icon: 'pulse', needs: 'sessions:read', group: 'operation' },
+];
 
 export const navFor = (me: Me): NavEntry[] =>
   entries.filter(({ needs }) => needs === undefined || me.permissions.includes(needs));
