@@ -3,6 +3,7 @@ import { admins } from './admins';
 import { aliases } from './aliases';
 import { audit } from './audit';
 import { common } from './common';
+import { desk } from './desk';
 import { domains } from './domains';
 import { jobs } from './jobs';
 import { keys } from './keys';
@@ -26,6 +27,7 @@ export const en = {
   tenants,
   domains,
   accounts,
+  desk,
   aliases,
   admins,
   keys,
