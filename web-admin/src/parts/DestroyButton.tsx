@@ -15,7 +15,14 @@ export function DestroyButton({ label, of, size, ...confirm }: Props) {
   const [asked, setAsked] = useState(false);
   return (
     <>
-      <Button color="red" variant="outline" className="destroy" size={size} aria-label={of} onClick={() => setAsked(true)}>
+      <Button
+        color="red"
+        variant="outline"
+        className="destroy"
+        size={size}
+        aria-label={of}
+        onClick={() => setAsked(true)}
+      >
         {label ?? confirm.verb}
       </Button>
       <ConfirmDestroy {...confirm} opened={asked} onClose={() => setAsked(false)} />
