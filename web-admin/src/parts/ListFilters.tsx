@@ -27,7 +27,7 @@ interface Props<T> {
 function sortLabel<T>(sort: string, columns: readonly Column<T>[]): string {
   const descending = sort.startsWith('-');
   const name = descending ? sort.slice(1) : sort;
-  const title = columns.find((column) => column.sort === name)?.title ?? name;
+  const title = columns.find((column) => column.sort === name)?.title ?? t.common.list.orders[name] ?? name;
   return descending ? t.common.list.descending(title) : t.common.list.ascending(title);
 }
 

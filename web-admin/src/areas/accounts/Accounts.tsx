@@ -33,7 +33,7 @@ const address: Column<Account> = {
 const tenant: Column<Account> = { title: t.common.tenant, cell: (account) => account.tenant };
 const others: Column<Account>[] = [
   { title: t.common.status, cell: ({ status }) => <StatusBadge status={status} /> },
-  { title: words.octets, sort: 'octets', right: true, cell: ({ quota }) => <Octets value={quota.octets} /> },
+  { title: words.quota, right: true, cell: ({ quota }) => <Octets value={quota.octets} /> },
   { title: t.common.created, sort: 'created_at', right: true, cell: ({ created_at }) => <Time at={created_at} /> },
 ];
 

@@ -37,6 +37,7 @@ export const common = {
     filters: 'Filters',
     clear: 'Clear filters',
     sort: 'Order',
+    orders: { name: 'Name', created_at: 'Made', octets: 'Octets used' } as Record<string, string>,
     sortDefault: 'Usual order',
     ascending: (name: string) => `${name}, ascending`,
     descending: (name: string) => `${name}, descending`,
