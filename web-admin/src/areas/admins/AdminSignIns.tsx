@@ -2,7 +2,7 @@ import { Group, Text } from '@mantine/core';
 import { useQueryClient } from '@tanstack/react-query';
 import { api, type Schemas, take, takeTrial } from '@/client/api';
 import { useMay } from '@/client/me';
-import { sorted, sortsOf } from '@/client/order';
+import { sortsOf } from '@/client/sorts';
 import { DestroyButton } from '@/parts/DestroyButton';
 import { told } from '@/parts/notify';
 import { type Column, ResourceList } from '@/parts/ResourceList';
@@ -23,7 +23,7 @@ export function AdminSignIns({ admin }: { admin: Schemas['Admin'] }) {
     <DestroyButton
       size="compact-sm"
       verb={words.end}
-      of={words.endLabel(exactly(item.began_at))}
+      label={words.endLabel(exactly(item.began_at))}
       title={t.admins.endTitle(admin.name)}
       target={admin.name}
       trial={() =>
@@ -64,8 +64,8 @@ export function AdminSignIns({ admin }: { admin: Schemas['Admin'] }) {
       <ResourceList
         label={t.admins.signIns}
         queryKey={['sessions', admin.id]}
-        fetch={({ limit, cursor, sort }) =>
-          take(api.GET('/v1/sessions', { params: { query: { limit, cursor, admin: admin.id, ...sorted(sort) } } }))
+        fetch={({ limit, cursor, order }) =>
+          take(api.GET('/v1/sessions', { params: { query: { limit, cursor, admin: admin.id, ...order } } }))
         }
         columns={columns}
         rowKey={(item) => item.id}

@@ -1,6 +1,6 @@
 import { api, type Schemas, take } from '@/client/api';
 import { useMay, usePlatform } from '@/client/me';
-import { sorted, sortsOf } from '@/client/order';
+import { sortsOf } from '@/client/sorts';
 import { Icon } from '@/parts/Icon';
 import { ButtonLink, TextLink } from '@/parts/links';
 import { PageHead } from '@/parts/PageHead';
@@ -55,8 +55,8 @@ export function Page() {
       <ResourceList
         label={words.list}
         queryKey={['admins']}
-        fetch={({ limit, cursor, sort, filters: { tenant, prefix } }) =>
-          take(api.GET('/v1/admins', { params: { query: { limit, cursor, tenant, prefix, ...sorted(sort) } } }))
+        fetch={({ limit, cursor, order, filters: { tenant, prefix } }) =>
+          take(api.GET('/v1/admins', { params: { query: { limit, cursor, tenant, prefix, ...order } } }))
         }
         columns={columns}
         rowKey={(item) => item.id}

@@ -1,6 +1,6 @@
 import { api, type Schemas, take } from '@/client/api';
 import { usePlatform } from '@/client/me';
-import { sorted, sortsOf } from '@/client/order';
+import { sortsOf } from '@/client/sorts';
 import { TextLink } from '@/parts/links';
 import { PageHead } from '@/parts/PageHead';
 import { type Column, ResourceList } from '@/parts/ResourceList';
@@ -39,8 +39,8 @@ export function Page() {
       <ResourceList
         label={words.title}
         queryKey={['audit']}
-        fetch={({ limit, cursor, sort, filters }) =>
-          take(api.GET('/v1/audit-events', { params: { query: { limit, cursor, ...filters, ...sorted(sort) } } }))
+        fetch={({ limit, cursor, order, filters }) =>
+          take(api.GET('/v1/audit-events', { params: { query: { limit, cursor, ...filters, ...order } } }))
         }
         columns={columns}
         rowKey={(item) => item.id}

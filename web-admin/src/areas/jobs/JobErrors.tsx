@@ -1,7 +1,7 @@
 import { Button, Code } from '@mantine/core';
 import { useMutation } from '@tanstack/react-query';
 import { api, type Schemas, take } from '@/client/api';
-import { sorted, sortsOf } from '@/client/order';
+import { sortsOf } from '@/client/sorts';
 import { download } from '@/parts/download';
 import { Icon } from '@/parts/Icon';
 import { ProblemAlert } from '@/parts/ProblemAlert';
@@ -61,8 +61,8 @@ export function JobErrors({ id, failed }: { id: string; failed: number }) {
       <ResourceList
         label={words.errors}
         queryKey={['jobs', id, 'errors', failed]}
-        fetch={({ limit, cursor, sort }) => {
-          const params = { path: { id }, query: { limit, cursor, ...sorted(sort) } };
+        fetch={({ limit, cursor, order }) => {
+          const params = { path: { id }, query: { limit, cursor, ...order } };
           return take(api.GET('/v1/imports/{id}/errors', { params }));
         }}
         columns={columns}

@@ -1,5 +1,5 @@
 import { api, type Schemas, take } from '@/client/api';
-import { sorted, sortsOf } from '@/client/order';
+import { sortsOf } from '@/client/sorts';
 import { Octets } from '@/parts/Octets';
 import { type Column, ResourceList } from '@/parts/ResourceList';
 import { Section } from '@/parts/Section';
@@ -34,8 +34,8 @@ export function JobMaildrops({ id, done, live }: Props) {
       <ResourceList
         label={words.accounts}
         queryKey={['jobs', id, 'accounts', done]}
-        fetch={({ limit, cursor, sort }) => {
-          const params = { path: { id }, query: { limit, cursor, ...sorted(sort) } };
+        fetch={({ limit, cursor, order }) => {
+          const params = { path: { id }, query: { limit, cursor, ...order } };
           return take(api.GET('/v1/imports/{id}/accounts', { params }));
         }}
         columns={columns}

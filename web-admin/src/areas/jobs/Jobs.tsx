@@ -1,7 +1,7 @@
 import { Group } from '@mantine/core';
 import { api, take } from '@/client/api';
 import { useMay, usePlatform } from '@/client/me';
-import { sorted, sortsOf } from '@/client/order';
+import { sortsOf } from '@/client/sorts';
 import { ButtonLink, TextLink } from '@/parts/links';
 import { PageHead } from '@/parts/PageHead';
 import { type Column, ResourceList } from '@/parts/ResourceList';
@@ -61,10 +61,10 @@ export function Page() {
       <ResourceList
         label={words.title}
         queryKey={['jobs']}
-        fetch={({ limit, cursor, sort, filters: { tenant, ...filters } }) => {
+        fetch={({ limit, cursor, order, filters: { tenant, ...filters } }) => {
           const kind = kinds.find((each) => each === filters.kind);
           const state = states.find((each) => each === filters.state);
-          const query = { limit, cursor, tenant, kind, state, ...sorted(sort) };
+          const query = { limit, cursor, tenant, kind, state, ...order };
           return take(api.GET('/v1/imports', { params: { query } }));
         }}
         columns={columns}

@@ -1,6 +1,6 @@
 import { api, type Schemas, take } from '@/client/api';
 import { useMay, usePlatform } from '@/client/me';
-import { sorted, sortsOf } from '@/client/order';
+import { sortsOf } from '@/client/sorts';
 import { Icon } from '@/parts/Icon';
 import { ButtonLink, TextLink } from '@/parts/links';
 import { PageHead } from '@/parts/PageHead';
@@ -58,8 +58,8 @@ export function Page() {
       <ResourceList
         label={words.title}
         queryKey={['api-keys']}
-        fetch={({ limit, cursor, sort, filters: { tenant } }) =>
-          take(api.GET('/v1/api-keys', { params: { query: { limit, cursor, tenant, ...sorted(sort) } } }))
+        fetch={({ limit, cursor, order, filters: { tenant } }) =>
+          take(api.GET('/v1/api-keys', { params: { query: { limit, cursor, tenant, ...order } } }))
         }
         columns={columns}
         rowKey={(item) => item.id}

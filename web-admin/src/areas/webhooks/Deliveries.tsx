@@ -2,7 +2,7 @@ import { Text } from '@mantine/core';
 import { useAddress } from '@/app/search';
 import { api, type Schemas, take } from '@/client/api';
 import { useMay } from '@/client/me';
-import { sorted, sortsOf } from '@/client/order';
+import { sortsOf } from '@/client/sorts';
 import { TextLink } from '@/parts/links';
 import { type Column, ResourceList } from '@/parts/ResourceList';
 import { Mark, type Tone } from '@/parts/StatusBadge';
@@ -69,9 +69,9 @@ export function Deliveries({ webhook }: { webhook: string }) {
       <ResourceList
         label={words.deliveries}
         queryKey={['webhooks', webhook, 'deliveries']}
-        fetch={({ limit, cursor, sort, filters }) => {
+        fetch={({ limit, cursor, order, filters }) => {
           const state = states.find((each) => each === filters.state);
-          const query = { limit, cursor, state, ...sorted(sort) };
+          const query = { limit, cursor, state, ...order };
           return take(api.GET('/v1/webhooks/{id}/deliveries', { params: { path: { id: webhook }, query } }));
         }}
         columns={columns}

@@ -9,6 +9,7 @@ import { keys } from './keys';
 import { overview } from './overview';
 import { policy } from './policy';
 import { profile } from './profile';
+import { setUp } from './setup';
 import { shell } from './shell';
 import { signIn } from './sign-in';
 import { tenants } from './tenants';
@@ -20,6 +21,7 @@ export const en = {
   signIn,
   profile,
   policy,
+  setUp,
   overview,
   tenants,
   domains,
