@@ -1,31 +1,32 @@
 import { Button, type ButtonProps } from '@mantine/core';
-import { type ComponentProps, useState } from 'react';
+import { useDisclosure } from '@mantine/hooks';
+import { type ComponentProps, useId } from 'react';
 import { ConfirmDestroy } from './ConfirmDestroy';
 
-interface Props extends Omit<ComponentProps<typeof ConfirmDestroy>, 'opened' | 'onClose'> {
-  /** What the button that asks says; without it what the one that acts does. */
+type Props = Omit<ComponentProps<typeof ConfirmDestroy>, 'opened' | 'onClose'> & {
+  /** What the button says to screen readers, where its verb alone says too little. */
   label?: string;
-  /** For screen readers, where the same button stands in each row. */
-  of?: string;
   size?: ButtonProps['size'];
-}
+};
 
-/** A button, and what it asks before it destroys anything. */
-export function DestroyButton({ label, of, size, ...confirm }: Props) {
-  const [asked, setAsked] = useState(false);
+/** A button whose act is shown and confirmed first. */
+export function DestroyButton({ label, size, ...confirm }: Props) {
+  const [opened, is] = useDisclosure(false);
+  const id = useId();
   return (
     <>
       <Button
+        id={id}
+        size={size}
         color="red"
         variant="outline"
         className="destroy"
-        size={size}
-        aria-label={of}
-        onClick={() => setAsked(true)}
+        aria-label={label}
+        onClick={is.open}
       >
-        {label ?? confirm.verb}
+        {confirm.verb}
       </Button>
-      <ConfirmDestroy {...confirm} opened={asked} onClose={() => setAsked(false)} />
+      <ConfirmDestroy {...confirm} opened={opened} onClose={is.close} />
     </>
   );
 }

@@ -50,7 +50,7 @@ export default function Credentials({ account }: TabProps) {
             cell: (item: AppPassword) => (
               <DestroyButton
                 size="compact-sm"
-                of={words.revokeLabel(item.name)}
+                label={words.revokeLabel(item.name)}
                 title={words.revokeTitle}
                 verb={words.revoke}
                 target={item.name}

@@ -23,7 +23,7 @@ export function AdminSignIns({ admin }: { admin: Schemas['Admin'] }) {
     <DestroyButton
       size="compact-sm"
       verb={words.end}
-      of={words.endLabel(exactly(item.began_at))}
+      label={words.endLabel(exactly(item.began_at))}
       title={t.admins.endTitle(admin.name)}
       target={admin.name}
       trial={() =>
@@ -41,7 +41,7 @@ export function AdminSignIns({ admin }: { admin: Schemas['Admin'] }) {
   const columns: Column<SignIn>[] = [
     {
       title: words.began,
-      sort: 'began_at',
+
       main: true,
       cell: (item) => (
         <Group gap="xs">
@@ -53,8 +53,8 @@ export function AdminSignIns({ admin }: { admin: Schemas['Admin'] }) {
     { title: words.method, cell: (item) => words.methods[item.method] },
     { title: words.address, cell: (item) => item.address ?? '–' },
     { title: words.client, cell: (item) => <Text size="sm">{item.client ?? '–'}</Text> },
-    { title: words.lastUsed, sort: 'refreshed_at', cell: (item) => <Time at={item.refreshed_at} /> },
-    { title: words.ends, sort: 'ends_at', cell: (item) => <Time at={item.ends_at} /> },
+    { title: words.lastUsed, cell: (item) => <Time at={item.refreshed_at} /> },
+    { title: words.ends, cell: (item) => <Time at={item.ends_at} /> },
     ...(may('admins:write')
       ? [{ title: words.end, quiet: true, right: true, cell: (item: SignIn) => !item.current && end(item) }]
       : []),

@@ -1,3 +1,4 @@
+import { Text } from '@mantine/core';
 import { api, type Schemas, take } from '@/client/api';
 import { useMay, usePlatform } from '@/client/me';
 import { sortsOf } from '@/client/sorts';
@@ -25,20 +26,24 @@ export function Page() {
       sort: 'name',
       main: true,
       cell: (item) => (
-        <TextLink to="/admins/$id" params={{ id: item.id }}>
-          {item.name}
-        </TextLink>
+        <>
+          <TextLink to="/admins/$id" params={{ id: item.id }}>
+            {item.name}
+          </TextLink>
+          {item.display_name !== item.name && (
+            <Text size="sm" c="dimmed">
+              {item.display_name}
+            </Text>
+          )}
+        </>
       ),
     },
-    { title: words.displayName, cell: (item) => item.display_name },
-    { title: words.role, sort: 'role', cell: (item) => t.shell.roles[item.role] },
-    ...(platform
-      ? [{ title: t.common.tenant, sort: 'tenant', cell: (item: Admin) => item.tenant ?? t.shell.platform }]
-      : []),
+    { title: words.role, cell: (item) => t.shell.roles[item.role] },
+    ...(platform ? [{ title: t.common.tenant, cell: (item: Admin) => item.tenant ?? t.shell.platform }] : []),
     { title: words.signsIn, cell: proofOf },
-    { title: words.signedIn, sort: 'signed_in_at', cell: (item) => <Time at={item.signed_in_at} /> },
+    { title: words.signedIn, cell: (item) => <Time at={item.signed_in_at} /> },
     { title: t.common.created, sort: 'created_at', cell: (item) => <Time at={item.created_at} /> },
-    { title: t.common.status, sort: 'status', cell: (item) => <StatusBadge status={item.status} /> },
+    { title: t.common.status, cell: (item) => <StatusBadge status={item.status} /> },
   ];
   return (
     <>

@@ -17,7 +17,7 @@ export function Page() {
   const columns: Column<Entry>[] = [
     {
       title: words.action,
-      sort: 'action',
+
       main: true,
       cell: (item) => (
         <TextLink to="/audit/$id" params={{ id: item.id }} search={{ at: item.at, target: item.target }}>
@@ -25,11 +25,9 @@ export function Page() {
         </TextLink>
       ),
     },
-    { title: words.target, sort: 'target', cell: (item) => <span className="wrap">{item.target}</span> },
-    { title: words.actor, sort: 'actor', cell: (item) => item.actor },
-    ...(platform
-      ? [{ title: t.common.tenant, sort: 'tenant', cell: (item: Entry) => item.tenant ?? t.shell.platform }]
-      : []),
+    { title: words.target, cell: (item) => <span className="wrap">{item.target}</span> },
+    { title: words.actor, cell: (item) => item.actor },
+    ...(platform ? [{ title: t.common.tenant, cell: (item: Entry) => item.tenant ?? t.shell.platform }] : []),
     { title: words.address, cell: (item) => item.address ?? words.inside },
     { title: words.when, sort: 'at', cell: (item) => <Time at={item.at} exact /> },
   ];

@@ -83,6 +83,7 @@ export function Page() {
                 <FileInput
                   label={words.file}
                   description={words.fileHint}
+                  placeholder={words.choose}
                   value={file}
                   onChange={setFile}
                   accept=".ndjson,.jsonl,.json,.txt"
@@ -97,7 +98,7 @@ export function Page() {
                   spellCheck={false}
                   autoComplete="off"
                   autoCapitalize="none"
-                  ff="monospace"
+                  styles={{ input: { fontFamily: 'var(--mantine-font-family-monospace)' } }}
                 />
               )}
               <ProblemAlert error={form.problem} />

@@ -14,10 +14,10 @@ const words = t.jobs;
 type Refused = Schemas['ImportErrorBody'];
 
 const columns: Column<Refused>[] = [
-  { title: words.line, main: true, sort: 'line', cell: (item) => number(item.line) },
+  { title: words.line, main: true, cell: (item) => number(item.line) },
   { title: words.field, cell: (item) => (item.pointer ? <Code>{item.pointer}</Code> : '–') },
   { title: words.reason, cell: (item) => item.detail },
-  { title: words.code, sort: 'code', cell: (item) => <Code>{item.code}</Code> },
+  { title: words.code, cell: (item) => <Code>{item.code}</Code> },
 ];
 
 const quoted = (text: string) => `"${text.replaceAll('"', '""')}"`;

@@ -11,13 +11,13 @@ const words = t.jobs;
 type Maildrop = Schemas['MigratedAccount'];
 
 const columns: Column<Maildrop>[] = [
-  { title: words.account, main: true, sort: 'address', cell: (item) => item.address },
+  { title: words.account, main: true, cell: (item) => item.address },
   { title: words.listed, right: true, cell: (item) => number(item.listed) },
   { title: words.imported, right: true, cell: (item) => number(item.imported) },
   { title: words.known, right: true, cell: (item) => number(item.known) },
   { title: words.skipped, right: true, cell: (item) => number(item.skipped) },
   { title: words.octets, right: true, cell: (item) => <Octets value={item.octets} /> },
-  { title: words.noted, sort: 'at', cell: (item) => <Time at={item.at} /> },
+  { title: words.noted, cell: (item) => <Time at={item.at} /> },
 ];
 
 interface Props {

@@ -30,7 +30,7 @@ export function Page() {
     },
     {
       title: words.kind,
-      sort: 'kind',
+
       cell: (item) => (
         <Group gap="xs">
           {words.kinds[item.kind]}
@@ -38,12 +38,12 @@ export function Page() {
         </Group>
       ),
     },
-    ...(platform ? [{ title: t.common.tenant, sort: 'tenant', cell: (item: Job) => item.tenant }] : []),
+    ...(platform ? [{ title: t.common.tenant, cell: (item: Job) => item.tenant }] : []),
     { title: words.by, cell: (item) => item.created_by },
     { title: words.progress, cell: (item) => <JobBar job={item} label={item.id} /> },
     { title: words.failed, right: true, cell: (item) => number(item.progress.failed) },
     { title: t.common.created, sort: 'created_at', cell: (item) => <Time at={item.created_at} /> },
-    { title: words.state, sort: 'state', cell: (item) => <JobMark state={item.state} /> },
+    { title: words.state, cell: (item) => <JobMark state={item.state} /> },
   ];
   return (
     <>

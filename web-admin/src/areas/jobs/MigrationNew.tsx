@@ -95,7 +95,7 @@ export function Page() {
                 spellCheck={false}
                 autoComplete="off"
                 autoCapitalize="none"
-                ff="monospace"
+                styles={{ input: { fontFamily: 'var(--mantine-font-family-monospace)' } }}
               />
               <ProblemAlert error={form.problem} />
               <Group gap="xs">

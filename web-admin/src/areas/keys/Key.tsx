@@ -6,10 +6,9 @@ import { useForm } from '@/client/form';
 import { useMay, useMe } from '@/client/me';
 import { DestroyButton } from '@/parts/DestroyButton';
 import { FormFoot } from '@/parts/FormFoot';
-import { LinesField, TextField } from '@/parts/fields';
+import { LinesField, TextField, TimeField } from '@/parts/fields';
 import { Loading } from '@/parts/Loading';
 import { TextLink } from '@/parts/links';
-import { MomentField } from '@/parts/MomentField';
 import { told } from '@/parts/notify';
 import { PageHead } from '@/parts/PageHead';
 import { ProblemAlert } from '@/parts/ProblemAlert';
@@ -95,7 +94,7 @@ function KeyForm({ got: { value: key, etag } }: { got: Versioned<Schemas['ApiKey
         <Stack gap="sm" maw={720}>
           <TextField field={form.field('/name')} label={words.name} required />
           <LinesField field={form.field('/allowed_networks')} label={words.networks} hint={words.networksHint} />
-          <MomentField field={form.field('/expires_at')} label={words.expires} hint={words.expiresHint} />
+          <TimeField field={form.field('/expires_at')} label={words.expires} hint={words.expiresHint} />
         </Stack>
         <FormFoot form={form} />
       </form>

@@ -6,9 +6,8 @@ import { api, type Schemas, take } from '@/client/api';
 import { useForm } from '@/client/form';
 import { useMe, usePlatform } from '@/client/me';
 import { FormFoot } from '@/parts/FormFoot';
-import { ChoiceField, LinesField, TextField } from '@/parts/fields';
+import { ChoiceField, LinesField, TextField, TimeField } from '@/parts/fields';
 import { TextLink } from '@/parts/links';
-import { MomentField } from '@/parts/MomentField';
 import { PageHead } from '@/parts/PageHead';
 import { SecretOnce } from '@/parts/SecretOnce';
 import { Section } from '@/parts/Section';
@@ -67,7 +66,7 @@ export function Page() {
             )}
             <ScopesField field={form.field('/scopes')} />
             <LinesField field={form.field('/allowed_networks')} label={words.networks} hint={words.networksHint} />
-            <MomentField field={form.field('/expires_at')} label={words.expires} hint={words.expiresHint} />
+            <TimeField field={form.field('/expires_at')} label={words.expires} hint={words.expiresHint} />
           </Stack>
           <FormFoot form={form} label={t.common.create} always />
         </form>

@@ -29,17 +29,15 @@ export function Page() {
         </TextLink>
       ),
     },
-    { title: words.role, sort: 'role', cell: (item) => t.shell.roles[item.role] },
-    ...(platform
-      ? [{ title: t.common.tenant, sort: 'tenant', cell: (item: Key) => item.tenant ?? t.shell.platform }]
-      : []),
+    { title: words.role, cell: (item) => t.shell.roles[item.role] },
+    ...(platform ? [{ title: t.common.tenant, cell: (item: Key) => item.tenant ?? t.shell.platform }] : []),
     { title: words.scopes, cell: (item) => item.scopes?.join(', ') ?? words.everything },
     { title: words.networks, cell: (item) => item.allowed_networks.join(', ') || words.everywhere },
-    { title: words.lastUsed, sort: 'last_used_at', cell: (item) => <Time at={item.last_used_at} /> },
+    { title: words.lastUsed, cell: (item) => <Time at={item.last_used_at} /> },
     { title: t.common.created, sort: 'created_at', cell: (item) => <Time at={item.created_at} /> },
     {
       title: words.expires,
-      sort: 'expires_at',
+
       cell: (item) => (isExpired(item) ? <Mark tone="bad">{words.expired}</Mark> : <Time at={item.expires_at} />),
     },
   ];

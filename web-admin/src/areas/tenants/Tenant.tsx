@@ -1,6 +1,7 @@
 import { Group, SimpleGrid, Stack } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useParams } from '@tanstack/react-router';
+import { Issuer } from '@/areas/oidc/Issuer';
 import { api, read, take } from '@/client/api';
 import { useMay } from '@/client/me';
 import { Bar } from '@/parts/Bar';
@@ -13,7 +14,6 @@ import { Facts, Section } from '@/parts/Section';
 import { StatusBadge } from '@/parts/StatusBadge';
 import { Time } from '@/parts/Time';
 import { number, t } from '@/text';
-import { Oidc } from './Oidc';
 import { TenantLife } from './TenantLife';
 import { TenantSettings } from './TenantSettings';
 
@@ -99,7 +99,7 @@ export function Page() {
           )}
         </SimpleGrid>
         {there && <TenantSettings tenant={value} etag={etag} />}
-        {there && may('admins:read') && <Oidc tenant={slug} />}
+        {there && may('admins:read') && <Issuer tenant={slug} />}
         <TenantLife tenant={value} etag={etag} />
       </Stack>
     </>

@@ -35,7 +35,7 @@ export function Deliveries({ webhook }: { webhook: string }) {
   const columns: Column<Delivery>[] = [
     {
       title: words.event,
-      sort: 'event_type',
+
       main: true,
       cell: (item) => (
         <TextLink to="/webhooks/$id/deliveries/$delivery" params={{ id: webhook, delivery: item.id }}>
@@ -43,10 +43,10 @@ export function Deliveries({ webhook }: { webhook: string }) {
         </TextLink>
       ),
     },
-    { title: words.happened, sort: 'created_at', cell: (item) => <Time at={item.created_at} /> },
+    { title: words.happened, cell: (item) => <Time at={item.created_at} /> },
     { title: words.attempts, right: true, cell: (item) => number(item.attempts) },
     { title: words.answer, cell: answerOf },
-    { title: words.lastAttempt, sort: 'last_attempt_at', cell: (item) => <Time at={item.last_attempt_at} /> },
+    { title: words.lastAttempt, cell: (item) => <Time at={item.last_attempt_at} /> },
     {
       title: words.nextAttempt,
       cell: (item) => (item.next_attempt_at ? <Time at={item.next_attempt_at} /> : words.noAttempt),

@@ -33,12 +33,10 @@ export function Page() {
       ),
     },
     { title: words.description, cell: (item) => item.description || '–' },
-    ...(platform
-      ? [{ title: t.common.tenant, sort: 'tenant', cell: (item: Webhook) => item.tenant ?? t.common.all }]
-      : []),
+    ...(platform ? [{ title: t.common.tenant, cell: (item: Webhook) => item.tenant ?? t.common.all }] : []),
     { title: words.events, cell: (item) => item.events.join(', ') },
     { title: t.common.created, sort: 'created_at', cell: (item) => <Time at={item.created_at} /> },
-    { title: t.common.status, sort: 'enabled', cell: (item) => <WebhookMark webhook={item} /> },
+    { title: t.common.status, cell: (item) => <WebhookMark webhook={item} /> },
   ];
   return (
     <>

@@ -54,7 +54,10 @@ export const admins = {
     nav: 'Sign-in',
     titleOf: (tenant: string) => `Sign-in by an issuer: ${tenant}`,
     about: 'People of the organisation sign in at its own OpenID Connect issuer. Passwords stay possible beside it.',
-    none: 'There is no issuer yet.',
+    section: 'Issuer (OpenID Connect)',
+    none: 'No issuer signs anybody in here: people have passwords.',
+    setUp: 'Set up an issuer',
+    look: 'Look for one that is not in force',
     redirect: 'Redirect URI to register at the issuer',
     noRedirect:
       'The service does not know its own address (admin.public_url), so nobody can sign in by the issuer yet.',

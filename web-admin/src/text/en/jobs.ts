@@ -55,6 +55,7 @@ export const jobs = {
     'address; password, or password_hash as another server keeps it, or neither; quota, status and aliases.',
   file: 'File',
   fileHint: 'NDJSON, at most 100 000 lines',
+  choose: 'Choose a file…',
   paste: 'Lines',
   byFile: 'From a file',
   byPaste: 'Pasted here',
