@@ -15,7 +15,11 @@ export interface NavEntry {
 // In the order of the navigation. Each area adds its own line.
 const entries: NavEntry[] = [
   { to: '/', label: t.shell.overview, icon: 'gauge', needs: 'usage:read' },
-  { to: '/live-sessions', label: t.desk.live.title, icon: 'pulse', needs: 'sessions:read', group: 'operation' },
+  { to: '/tenants', label: t.tenants.title, icon: 'building', needs: 'tenants:read', group: 'mail' },
+  { to: '/domains', label: t.domains.title, icon: 'globe', needs: 'domains:read', group: 'mail' },
+  { to: '/accounts', label: t.accounts.title, icon: 'mailbox', needs: 'accounts:read', group: 'mail' },
+  { to: '/aliases', label: t.aliases.title, icon: 'fork', needs: 'aliases:read', group: 'mail' },
+  { to: '/live-sessions', label: t.liveSessions.title, icon: 'pulse', needs: 'sessions:read', group: 'operation' },
 ];
 
 export const navFor = (me: Me): NavEntry[] =>

@@ -2,6 +2,7 @@ import { Button, Group, NativeSelect, TextInput } from '@mantine/core';
 import { useDebouncedCallback } from '@mantine/hooks';
 import { useState } from 'react';
 import { t } from '@/text';
+import { localTime } from './fields';
 import type { Column } from './ListTable';
 
 export interface Filter {
@@ -90,11 +91,6 @@ function OneFilter({ filter, value, change }: { filter: Filter; value: string; c
   ) : (
     <TextFilter label={filter.label} value={value} change={change} />
   );
-}
-
-function localTime(at: string): string {
-  const date = new Date(at);
-  return new Date(date.getTime() - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
 }
 
 /** A text that filters while it is typed, a moment after the last key. */

@@ -20,7 +20,8 @@ export interface Page<T> {
 export interface Ask {
   limit: number;
   cursor: string | undefined;
-  sort: string | undefined;
+  /** The list's order, to spread into the query: `sort` where one was chosen, of those that the API's document has. */
+  order: object;
   filters: Record<string, string | undefined>;
 }
 
@@ -70,7 +71,7 @@ export function ResourceList<T>(props: Props<T>) {
 
   const page = useQuery({
     queryKey: [...queryKey, 'list', { limit, cursor, sort, ...values }],
-    queryFn: () => fetch({ limit, cursor, sort, filters: values }),
+    queryFn: () => fetch({ limit, cursor, order: sort ? { sort } : {}, filters: values }),
     placeholderData: keepPreviousData,
     refetchInterval: live,
   });
