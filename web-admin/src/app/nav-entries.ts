@@ -25,7 +25,7 @@ const entries: NavEntry[] = [
   { to: '/webhooks', label: t.webhooks.title, icon: 'hook', needs: 'webhooks:read', group: 'operation' },
   { to: '/jobs', label: t.jobs.title, icon: 'box', needs: 'jobs:read', group: 'operation' },
   { to: '/audit', label: t.audit.title, icon: 'scroll', needs: 'audit:read', group: 'operation' },
-  { to: '/live-sessions', label: t.desk.live.title, icon: 'pulse', needs: 'sessions:read', group: 'operation' },
+  { to: '/live-sessions', label: t.liveSessions.title, icon: 'pulse', needs: 'sessions:read', group: 'operation' },
 ];
 
 export const navFor = (me: Me): NavEntry[] =>

@@ -3,13 +3,14 @@ import { admins } from './admins';
 import { aliases } from './aliases';
 import { audit } from './audit';
 import { common } from './common';
-import { desk } from './desk';
 import { domains } from './domains';
 import { jobs } from './jobs';
 import { keys } from './keys';
+import { liveSessions } from './live-sessions';
 import { overview } from './overview';
 import { policy } from './policy';
 import { profile } from './profile';
+import { reasons } from './reasons';
 import { setUp } from './setup';
 import { shell } from './shell';
 import { signIn } from './sign-in';
@@ -24,10 +25,11 @@ export const en = {
   policy,
   setUp,
   overview,
+  reasons,
+  liveSessions,
   tenants,
   domains,
   accounts,
-  desk,
   aliases,
   admins,
   keys,
