@@ -86,7 +86,7 @@ export class Person {
   /** The page has its heading and waits for nothing. */
   async settled() {
     await this.page.locator('h1').first().waitFor();
-    await this.page.waitForFunction(() => !document.querySelector('.mantine-Loader-root, [aria-busy=true]'));
+    await this.page.waitForFunction(() => !document.querySelector('.mantine-Loader-root, .mantine-Skeleton-root, [aria-busy=true]'));
   }
 
   /** What axe finds. */
@@ -113,7 +113,7 @@ export async function as(browser, service, options, walk) {
     const at = person.page.url();
     const text = await person.page.locator('body').innerText().catch(() => '');
     await person.context.close();
-    failed.message += `\nat ${at}\n${person.faults.join('\n')}\n${text.slice(0, 3000)}`;
+    console.log(`# a walk failed at ${at}\n${person.faults.join('\n')}\n${text.slice(0, 3000)}`);
     throw failed;
   }
   await person.close();

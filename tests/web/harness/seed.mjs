@@ -73,7 +73,7 @@ export async function seed({ api, pop3 }) {
   const hook = await post('/v1/webhooks', { url: 'https://hooks.acme.test/restante', events: ['*'], tenant: 'acme', description: 'Ticket system' });
   const delivery = await post(`/v1/webhooks/${hook.id}/test`);
   for (const path of ['/v1/oidc', '/v1/tenants/acme/oidc']) {
-    await api('PUT', path, { issuer: 'https://id.acme.test', client_id: 'restante', client_secret: 'not a secret' });
+    await api('PUT', path, { issuer: 'https://id.acme.test', client_id: 'restante', client_secret: 'not-a-secret' });
   }
   const lines = ['{"address":"erin@acme.test"}', '{"address":"erin@nowhere.test"}', '{"address":"frank@acme.test","quota":{"octets":-1}}', 'no JSON'];
   const job = await post('/v1/imports?tenant=acme', `${lines.join('\n')}\n`, 'application/x-ndjson');

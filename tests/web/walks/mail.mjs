@@ -48,7 +48,10 @@ export default (world) => {
       assert.deepEqual(await person.axe(), []);
       await dialog.getByLabel('Short name').fill('zenith');
       await dialog.getByRole('button', { name: 'Create', exact: true }).click();
+      // That it has no issuer is answered so.
+      person.expects(/\/oidc$/, 404);
       await page.waitForURL(/\/tenants\/zenith/);
+      await person.settled();
 
       await person.goto('/domains');
       await make(person, 'New domain', { Name: 'zenith.test', Tenant: 'zenith' });
@@ -130,7 +133,8 @@ export default (world) => {
     await as(browser, service, {}, async (person, page) => {
       await person.signIn(OPERATOR);
       await person.goto('/audit?tenant=zenith');
-      const text = await page.locator('main').innerText();
+      await page.getByRole('main').getByRole('table').first().waitFor();
+      const text = await page.getByRole('main').innerText();
       for (const action of ['tenant.create', 'domain.create', 'account.create', 'app-password.create', 'account.change']) {
         assert.ok(text.includes(action), `${action} in\n${text}`);
       }
@@ -141,9 +145,13 @@ export default (world) => {
   /** A test message, by the account's own page. */
   async function deliver(person, refused) {
     const { page } = person;
-    await person.goto(`${ACCOUNT}?tab=messages&mail=test`);
-    await page.getByLabel('Subject').fill('Test message');
-    await page.getByRole('button', { name: 'Deliver', exact: true }).click();
-    await page.getByText(refused ?? /Delivered/).first().waitFor();
+    await person.goto(`${ACCOUNT}?tab=messages`);
+    await page.getByRole('button', { name: 'Deliver a test message' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByLabel('Subject').fill('Test message');
+    assert.deepEqual(await person.axe(), []);
+    await dialog.getByRole('button', { name: 'Deliver', exact: true }).click();
+    if (refused) await dialog.getByText(refused).first().waitFor();
+    else await page.getByText(/^Delivered, with the unique id/).waitFor();
   }
 };

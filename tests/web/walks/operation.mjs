@@ -53,12 +53,15 @@ export default (world) => {
     await as(browser, service, {}, async (person, page) => {
       await person.signIn(OPERATOR);
       await person.goto('/?tenant=bulk');
-      for (const part of ['Database', 'Object store', 'Frontends', 'Workers', 'Queues']) {
-        await page.getByText(part, { exact: false }).first().waitFor();
+      for (const part of ['Database', 'Store', 'Frontends', 'Workers', 'Queues']) {
+        await page.getByRole('main').getByText(part, { exact: true }).first().waitFor();
       }
+      await page.getByText('Copies of messages: delivered below', { exact: false }).first().waitFor({ state: 'attached' });
       await service.api('POST', '/v1/accounts/one@bulk.test/messages', 'Subject: x\r\n\r\nx\r\n', 'message/rfc822');
       const told = async () => (await service.api('GET', '/v1/overview?tenant=bulk')).messages;
       await until('it is summed', async () => (await told()) === 1);
+      // It comes to the page without a reload: the delivery, in the bar's description and in its table.
+      await page.getByText(/delivered.*The most: 1,/i).first().waitFor({ state: 'attached', timeout: 40_000 });
     });
   });
 };

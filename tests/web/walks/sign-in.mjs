@@ -85,11 +85,15 @@ export default (world) => {
       const session = await person.context.newCDPSession(page);
       await session.send('Network.enable');
       await session.send('Network.setCacheDisabled', { cacheDisabled: true });
-      let octets = 0;
-      session.on('Network.loadingFinished', ({ encodedDataLength }) => (octets += encodedDataLength));
+      const urls = new Map();
+      const loaded = new Map();
+      session.on('Network.responseReceived', ({ requestId, response }) => urls.set(requestId, new URL(response.url).pathname));
+      session.on('Network.loadingFinished', ({ requestId, encodedDataLength }) => loaded.set(urls.get(requestId), encodedDataLength));
       await person.goto('/');
       await page.waitForLoadState('networkidle');
-      console.log(`# the start page: ${octets} octets`);
+      const octets = [...loaded.values()].reduce((all, one) => all + one, 0);
+      const heaviest = [...loaded].sort(([, one], [, other]) => other - one).slice(0, 12);
+      console.log(`# the start page: ${octets} octets; ${heaviest.map(([path, of]) => `${path} ${of}`).join(', ')}`);
       assert.ok(octets > 50_000 && octets < MOST, `${octets} octets`);
     });
   });

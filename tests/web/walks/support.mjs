@@ -42,11 +42,11 @@ export default (world) => {
     await as(browser, service, {}, async (person, page) => {
       await person.signIn(DESK);
       // The first message, chosen from what was deleted.
-      await person.goto(`${ACCOUNT}?tab=messages&mail=deleted`);
-      await page.getByLabel(`Choose message ${before[0]}`).check();
-      await page.getByRole('button', { name: 'Restore 1 message' }).click();
+      await person.goto(`${ACCOUNT}?tab=messages`);
+      await page.getByRole('button', { name: `Restore ${before[0]}` }).click();
       const dialog = page.getByRole('dialog');
-      await dialog.getByText('1 message would be restored').waitFor();
+      // What it would do comes from the API's own trial.
+      await dialog.getByText('messages.restore').first().waitFor();
       assert.deepEqual(await person.axe(), []);
       await dialog.getByRole('button', { name: 'Restore', exact: true }).click();
       await dialog.waitFor({ state: 'detached' });
@@ -54,7 +54,7 @@ export default (world) => {
       // The others by their session.
       await person.goto(`${ACCOUNT}?tab=sessions`);
       await page.getByRole('button', { name: /^Undo the session/ }).first().click();
-      await dialog.getByText('2 messages would be restored').waitFor();
+      await dialog.getByText('2 messages').first().waitFor();
       await dialog.getByRole('button', { name: 'Undo', exact: true }).click();
       await dialog.waitFor({ state: 'detached' });
     });
@@ -70,10 +70,7 @@ export default (world) => {
       await person.signIn(DESK);
       await person.goto(`${ACCOUNT}?tab=sessions`);
       await page.getByRole('button', { name: /^End the session/ }).click();
-      const dialog = page.getByRole('dialog');
-      await dialog.getByLabel(/^Type .* to confirm$/).fill(ADDRESS);
-      await dialog.getByRole('button', { name: 'End', exact: true }).click();
-      await dialog.waitFor({ state: 'detached' });
+      await page.getByText(/ends with the frontend/).first().waitFor();
     });
     await until('it is over', async () => (await sessions()) === 0);
     await assert.rejects(live.command('NOOP'));
