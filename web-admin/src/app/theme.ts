@@ -1,4 +1,4 @@
-import { createTheme, localStorageColorSchemeManager, Modal } from '@mantine/core';
+import { createTheme, localStorageColorSchemeManager, Modal, Notification } from '@mantine/core';
 import { t } from '@/text';
 
 // The shades are chosen for contrast: text in the primary colour has 4.5 to 1 and more on both grounds.
@@ -13,9 +13,14 @@ export const theme = createTheme({
   headings: { fontWeight: '650' },
   defaultRadius: 'md',
   components: {
-    Modal: Modal.extend({ defaultProps: { closeButtonProps: { 'aria-label': t.common.close } } }),
-    // A header inside a dialogue is not the page's.
-    ModalHeader: { defaultProps: { component: 'div' } },
+    Modal: Modal.extend({
+      // A dialogue's head is no banner of the page.
+      defaultProps: {
+        closeButtonProps: { 'aria-label': t.common.close },
+        attributes: { header: { role: 'presentation' } },
+      },
+    }),
+    Notification: Notification.extend({ defaultProps: { closeButtonProps: { 'aria-label': t.common.close } } }),
   },
 });
 

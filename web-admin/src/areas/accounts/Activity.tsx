@@ -17,7 +17,7 @@ const tones: Record<Entry['kind'], Tone> = { session: 'good', refused: 'bad', us
 function resultOf({ refused, session, logins }: Entry): string[] {
   const parts: string[] = [];
   if (refused) {
-    parts.push(`${refused.reason}, ${words.attempts(number(refused.attempts))}`);
+    parts.push(`${refused.reason}, ${count(refused.attempts, words.attempt)}`);
     if (refused.different_secrets > 1) parts.push(words.secrets(number(refused.different_secrets)));
     parts.push(refused.told);
   }
@@ -31,7 +31,7 @@ function resultOf({ refused, session, logins }: Entry): string[] {
     if (session.ended) parts.push(session.ended);
     if (session.last_error) parts.push(`${words.lastError}: ${session.last_error}`);
   }
-  if (logins != null) parts.push(words.logins(number(logins)));
+  if (logins != null) parts.push(count(logins, words.login));
   return parts;
 }
 
