@@ -1,4 +1,4 @@
-import { createTheme, localStorageColorSchemeManager, Modal } from '@mantine/core';
+import { createTheme, localStorageColorSchemeManager, Modal, Notification } from '@mantine/core';
 import { t } from '@/text';
 
 // The shades are chosen for contrast: text in the primary colour has 4.5 to 1 and more on both grounds.
@@ -14,6 +14,7 @@ export const theme = createTheme({
   defaultRadius: 'md',
   components: {
     Modal: Modal.extend({ defaultProps: { closeButtonProps: { 'aria-label': t.common.close } } }),
+    Notification: Notification.extend({ defaultProps: { closeButtonProps: { 'aria-label': t.common.close } } }),
     // A header inside a dialogue is not the page's.
     ModalHeader: { defaultProps: { component: 'div' } },
   },
