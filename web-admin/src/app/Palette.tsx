@@ -89,60 +89,62 @@ export default function Palette({ onClose }: { onClose: () => void }) {
   };
 
   return (
-    <Modal.Root opened onClose={onClose} padding="xs" yOffset="10vh" size="lg">
-      <Modal.Overlay />
-      {/* Its name stands here: what the plain modal is given goes to the element around the dialog. */}
-      <Modal.Content aria-label={t.shell.search}>
-        <Modal.Body>
-          <TextInput
-            role="combobox"
-            aria-expanded
-            aria-controls={id}
-            aria-activedescendant={entries.length ? `${id}-${current}` : undefined}
-            aria-label={t.shell.search}
-            placeholder={t.shell.searchHint}
-            leftSection={<Icon name="search" />}
-            size="md"
-            value={typed}
-            onChange={(event) => setTyped(event.currentTarget.value)}
-            onKeyDown={press}
-            autoComplete="off"
-            spellCheck={false}
-            data-autofocus
-          />
-          {found.isError && <ProblemAlert error={found.error} />}
-          <div id={id} role="listbox" aria-label={t.shell.searchResults} className={styles.list}>
-            {entries.map((entry, index) => (
-              // biome-ignore lint/a11y/useKeyWithClickEvents: the keys are those of the combobox
-              // biome-ignore lint/a11y/useFocusableInteractive: the focus stays in the combobox
-              <div
-                key={`${entry.group} ${entry.to} ${entry.detail}`}
-                id={`${id}-${index}`}
-                role="option"
-                aria-selected={index === current}
-                className={styles.entry}
-                onClick={() => open(entry)}
-                onMouseMove={() => setChosen(index)}
-              >
-                <Icon name={entry.icon} />
-                <span className="wrap">{entry.label}</span>
-                <Text span size="xs" c="dimmed" className={styles.group}>
-                  {[entry.group, entry.detail].filter(Boolean).join(' · ')}
-                </Text>
-              </div>
-            ))}
-          </div>
-          {entries.length === 0 && !found.isFetching && (
-            <Text p="sm" size="sm">
-              {t.shell.searchNothing}
+    <Modal
+      opened
+      onClose={onClose}
+      withCloseButton={false}
+      padding="xs"
+      yOffset="10vh"
+      size="lg"
+      attributes={{ content: { 'aria-label': t.shell.search } }}
+    >
+      <TextInput
+        role="combobox"
+        aria-expanded
+        aria-controls={id}
+        aria-activedescendant={entries.length ? `${id}-${current}` : undefined}
+        aria-label={t.shell.search}
+        placeholder={t.shell.searchHint}
+        leftSection={<Icon name="search" />}
+        size="md"
+        value={typed}
+        onChange={(event) => setTyped(event.currentTarget.value)}
+        onKeyDown={press}
+        autoComplete="off"
+        spellCheck={false}
+        data-autofocus
+      />
+      {found.isError && <ProblemAlert error={found.error} />}
+      <div id={id} role="listbox" aria-label={t.shell.searchResults} className={styles.list}>
+        {entries.map((entry, index) => (
+          // biome-ignore lint/a11y/useKeyWithClickEvents: the keys are those of the combobox
+          // biome-ignore lint/a11y/useFocusableInteractive: the focus stays in the combobox
+          <div
+            key={`${entry.group} ${entry.to} ${entry.detail}`}
+            id={`${id}-${index}`}
+            role="option"
+            aria-selected={index === current}
+            className={styles.entry}
+            onClick={() => open(entry)}
+            onMouseMove={() => setChosen(index)}
+          >
+            <Icon name={entry.icon} />
+            <span className="wrap">{entry.label}</span>
+            <Text span size="xs" c="dimmed" className={styles.group}>
+              {[entry.group, entry.detail].filter(Boolean).join(' · ')}
             </Text>
-          )}
-          <Text size="xs" c="dimmed" px="xs" pt="xs">
-            {t.shell.searchKeys}
-          </Text>
-          <VisuallyHidden role="status">{entries.length}</VisuallyHidden>
-        </Modal.Body>
-      </Modal.Content>
-    </Modal.Root>
+          </div>
+        ))}
+      </div>
+      {entries.length === 0 && !found.isFetching && (
+        <Text p="sm" size="sm">
+          {t.shell.searchNothing}
+        </Text>
+      )}
+      <Text size="xs" c="dimmed" px="xs" pt="xs">
+        {t.shell.searchKeys}
+      </Text>
+      <VisuallyHidden role="status">{entries.length}</VisuallyHidden>
+    </Modal>
   );
 }

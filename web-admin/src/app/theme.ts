@@ -13,10 +13,14 @@ export const theme = createTheme({
   headings: { fontWeight: '650' },
   defaultRadius: 'md',
   components: {
-    Modal: Modal.extend({ defaultProps: { closeButtonProps: { 'aria-label': t.common.close } } }),
+    Modal: Modal.extend({
+      // A dialogue's head is no banner of the page.
+      defaultProps: {
+        closeButtonProps: { 'aria-label': t.common.close },
+        attributes: { header: { role: 'presentation' } },
+      },
+    }),
     Notification: Notification.extend({ defaultProps: { closeButtonProps: { 'aria-label': t.common.close } } }),
-    // A header inside a dialogue is not the page's.
-    ModalHeader: { defaultProps: { component: 'div' } },
   },
 });
 
