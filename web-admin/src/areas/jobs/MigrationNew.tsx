@@ -66,7 +66,13 @@ export function Page() {
               <Text size="sm">{words.migrationDetail}</Text>
               {platform && <TenantField field={form.field('/tenant')} required />}
               <SimpleGrid cols={{ base: 1, xs: 2 }} spacing="sm">
-                <TextField field={form.field('/source/host')} label={words.host} required inputMode="url" />
+                <TextField
+                  field={form.field('/source/host')}
+                  label={words.host}
+                  hint={words.hostHint}
+                  required
+                  inputMode="url"
+                />
                 <NumberField field={form.field('/source/port')} label={words.port} hint={words.portHint} max={65535} />
                 <ChoiceField field={protocol} label={words.protocol} options={options(words.protocols)} />
                 <ChoiceField<Schemas['SourceTlsWord']>

@@ -71,6 +71,7 @@ export const jobs = {
   protocol: 'Protocol',
   protocols: { pop3: 'POP3', imap: 'IMAP' },
   host: 'Server',
+  hostHint: 'Its name or address, reachable over the public internet',
   port: 'Port',
   portHint: 'Empty: the protocol’s own',
   tls: 'Encryption',
