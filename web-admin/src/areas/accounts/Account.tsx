@@ -1,7 +1,7 @@
 import { Tabs } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useParams } from '@tanstack/react-router';
-import { lazy, Suspense } from 'react';
+import { lazy, Suspense, useEffect, useRef } from 'react';
 import type { Permission } from '@/app/permission';
 import { useAddress } from '@/app/search';
 import { api, read, type Schemas, type Versioned } from '@/client/api';
@@ -76,9 +76,14 @@ function Inside({ account: { value, etag } }: { account: Versioned<Schemas['Acco
     const cleared = Object.fromEntries(Object.keys(search).map((key) => [key, undefined]));
     setSearch({ ...cleared, tab: name === 'summary' || name === null ? undefined : name }, { push: true });
   };
+  const bar = useRef<HTMLDivElement>(null);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another tab, another place
+  useEffect(() => {
+    bar.current?.querySelector('[data-active]')?.scrollIntoView({ inline: 'center', block: 'nearest' });
+  }, [current]);
   return (
     <Tabs value={current} onChange={open} keepMounted={false} activateTabWithKeyboard={false}>
-      <div className="tabs">
+      <div className="tabs" ref={bar}>
         <Tabs.List aria-label={words.tabsLabel}>
           {names.map((name) => (
             <Tabs.Tab key={name} value={name}>

@@ -2,7 +2,7 @@ import { Stack } from '@mantine/core';
 import { useNavigate } from '@tanstack/react-router';
 import { api, type Schemas, take } from '@/client/api';
 import { useForm } from '@/client/form';
-import { useMay, usePlatform } from '@/client/me';
+import { useMay, useMe, usePlatform } from '@/client/me';
 import { sortsOf } from '@/client/sorts';
 import { FormFoot } from '@/parts/FormFoot';
 import { FormModal } from '@/parts/FormModal';
@@ -33,7 +33,7 @@ const address: Column<Account> = {
 const tenant: Column<Account> = { title: t.common.tenant, cell: (account) => account.tenant };
 const others: Column<Account>[] = [
   { title: t.common.status, cell: ({ status }) => <StatusBadge status={status} /> },
-  { title: words.octets, sort: 'octets', right: true, cell: ({ quota }) => <Octets value={quota.octets} /> },
+  { title: words.quota, right: true, cell: ({ quota }) => <Octets value={quota.octets} /> },
   { title: t.common.created, sort: 'created_at', right: true, cell: ({ created_at }) => <Time at={created_at} /> },
 ];
 
@@ -71,6 +71,7 @@ function NewAccount({ close }: { close: () => void }) {
 
 export function Page() {
   const may = useMay();
+  const me = useMe();
   const platform = usePlatform();
   return (
     <>
@@ -78,7 +79,7 @@ export function Page() {
       <ResourceList
         label={words.title}
         queryKey={['accounts']}
-        fetch={({ limit, cursor, order, filters: { prefix, domain, tenant: of, status } }) =>
+        fetch={({ limit, cursor, order, filters: { prefix, domain, tenant: of = me.tenant ?? undefined, status } }) =>
           take(
             api.GET('/v1/accounts', {
               params: {
@@ -90,9 +91,13 @@ export function Page() {
         columns={platform ? [address, tenant, ...others] : [address, ...others]}
         rowKey={(account) => account.address}
         filters={[
-          { key: 'prefix', label: words.begins },
           { key: 'domain', label: t.common.domain },
           ...(platform ? [{ key: 'tenant', label: t.common.tenant }] : []),
+          {
+            key: 'prefix',
+            label: words.begins,
+            ...(platform ? { needs: ['domain', 'tenant'], needsHint: t.common.list.needsDomainOrTenant } : {}),
+          },
           { key: 'status', label: t.common.status, options: statuses },
         ]}
         sorts={sortsOf('/v1/accounts')}

@@ -22,9 +22,17 @@ export function PastSessions({ address }: { address: string }) {
     api.POST('/v1/accounts/{address}/sessions/{id}/undo', { params: { path: { address, id }, query: { dry_run } } });
   const columns: Column<Past>[] = [
     { title: words.started, main: true, cell: (item) => <Time at={item.started_at} /> },
-    { title: words.from, cell: (item) => item.address },
-    { title: words.mechanism, cell: (item) => item.mechanism },
-    { title: words.client, cell: (item) => <Text size="xs">{item.client ?? '–'}</Text> },
+    {
+      title: words.from,
+      cell: (item) => (
+        <>
+          {item.address}
+          <Text size="xs" c="dimmed">
+            {[item.mechanism, item.client].filter(Boolean).join('; ')}
+          </Text>
+        </>
+      ),
+    },
     { title: words.outcome, cell: (item) => words.outcomes[item.outcome] },
     {
       title: words.fetched,

@@ -43,9 +43,18 @@ export default function Sessions({ account: { address } }: TabProps) {
         </Group>
       ),
     },
-    { title: words.from, cell: (item) => item.address },
+    {
+      title: words.from,
+      cell: (item) => (
+        <>
+          {item.address}
+          <Text size="xs" c="dimmed">
+            {[item.mechanism, item.client].filter(Boolean).join('; ')}
+          </Text>
+        </>
+      ),
+    },
     { title: words.with, cell: (item) => item.credential?.name ?? words.byPassword },
-    { title: words.client, cell: (item) => <Text size="xs">{item.client ?? '–'}</Text> },
     { title: words.frontend, cell: (item) => item.frontend.host },
     {
       title: words.fetched,

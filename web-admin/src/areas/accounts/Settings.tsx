@@ -114,8 +114,7 @@ function Life({ account, etag }: TabProps) {
             act={(cascade) => take(remove(cascade))}
             done={() => {
               told(words.deletedDone);
-              void reread();
-              void navigate({ to: '/accounts' });
+              void navigate({ to: '/accounts' }).then(reread);
             }}
           >
             <Text size="sm">{words.deleteDetail}</Text>

@@ -1,4 +1,4 @@
-import { Button, Code, SimpleGrid, Spoiler, Stack, Text } from '@mantine/core';
+import { Button, Code, SimpleGrid, Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { api, type Schemas, take } from '@/client/api';
 import { useMay } from '@/client/me';
@@ -104,11 +104,10 @@ function Diagnosis({ address }: { address: string }) {
               {words.whatToDo}: {finding.what_to_do}
             </Text>
             {Object.keys(finding.evidence).length > 0 && (
-              <Spoiler maxHeight={0} showLabel={words.evidence} hideLabel={t.common.close} fz="sm">
-                <Code block className="wrap">
-                  {JSON.stringify(finding.evidence, null, 2)}
-                </Code>
-              </Spoiler>
+              <details>
+                <summary>{words.evidence}</summary>
+                <Code block>{JSON.stringify(finding.evidence, null, 2)}</Code>
+              </details>
             )}
           </li>
         ))}

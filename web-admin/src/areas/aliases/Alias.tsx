@@ -75,8 +75,7 @@ function Inside({ alias, etag }: { alias: Schemas['Alias']; etag: string | undef
               act={() => take(api.DELETE('/v1/aliases/{address}', { params }))}
               done={() => {
                 told(words.deletedDone);
-                void queries.invalidateQueries({ queryKey: ['aliases'] });
-                void navigate({ to: '/aliases' });
+                void navigate({ to: '/aliases' }).then(() => queries.invalidateQueries({ queryKey: ['aliases'] }));
               }}
             >
               <Text size="sm">{words.deleteDetail}</Text>

@@ -79,9 +79,9 @@ export function Page() {
         columns={columns}
         rowKey={({ address }) => address}
         filters={[
-          { key: 'prefix', label: words.begins },
           { key: 'domain', label: t.common.domain },
           ...(platform ? [{ key: 'tenant', label: t.common.tenant }] : []),
+          { key: 'prefix', label: words.begins, needs: ['domain'], needsHint: t.common.list.needsDomain },
         ]}
         sorts={sortsOf('/v1/aliases')}
         empty={words.empty}

@@ -43,8 +43,7 @@ export function DomainLife({ domain, etag }: { domain: Schemas['Domain']; etag: 
             act={(cascade) => take(remove(cascade))}
             done={() => {
               told(words.deletedDone);
-              void reread();
-              void navigate({ to: '/domains' });
+              void navigate({ to: '/domains' }).then(reread);
             }}
           >
             <Text size="sm">{words.deleteDetail}</Text>

@@ -1,5 +1,6 @@
-import { Fieldset, Group, SimpleGrid, Stack, Text } from '@mantine/core';
+import { Button, Fieldset, Group, SimpleGrid, Stack, Text } from '@mantine/core';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { useState } from 'react';
 import { api, ifMatch, read, type Schemas, take, takeTrial } from '@/client/api';
 import { useForm } from '@/client/form';
 import { useMay } from '@/client/me';
@@ -32,14 +33,34 @@ async function issuerOf(slug: string) {
   }
 }
 
-/** The issuer that signs a tenant's people in, if it has one. */
+/**
+ * The issuer that signs a tenant's people in. It is asked for where one is in force, and else only when somebody wants to set
+ * one: most tenants have none.
+ */
 export function Oidc({ tenant }: { tenant: string }) {
-  const issuer = useQuery({ queryKey: ['tenants', tenant, 'oidc'], queryFn: () => issuerOf(tenant) });
+  const writes = useMay()('admins:write');
+  const [wanted, setWanted] = useState(false);
+  const methods = useQuery({
+    queryKey: ['tenants', tenant, 'methods'],
+    queryFn: () => take(api.GET('/v1/sign-in/methods', { params: { query: { tenant } } })),
+  });
+  const asks = wanted || methods.data?.oidc === true;
+  const issuer = useQuery({ queryKey: ['tenants', tenant, 'oidc'], queryFn: () => issuerOf(tenant), enabled: asks });
   return (
     <Section title={words.oidc}>
-      <ProblemAlert error={issuer.error} />
-      {issuer.isPending && <Loading />}
-      {issuer.isSuccess && <IssuerForm tenant={tenant} there={issuer.data?.value} etag={issuer.data?.etag} />}
+      <ProblemAlert error={methods.error ?? issuer.error} />
+      {(methods.isPending || (asks && issuer.isPending)) && <Loading />}
+      {methods.isSuccess && !asks && (
+        <Group>
+          <Text>{words.oidcNone}</Text>
+          {writes && (
+            <Button variant="default" onClick={() => setWanted(true)}>
+              {words.oidcSet}
+            </Button>
+          )}
+        </Group>
+      )}
+      {asks && issuer.isSuccess && <IssuerForm tenant={tenant} there={issuer.data?.value} etag={issuer.data?.etag} />}
     </Section>
   );
 }
@@ -61,7 +82,6 @@ function IssuerForm({ tenant, there, etag }: { tenant: string; there: Issuer | u
   });
   return (
     <form onSubmit={form.submit}>
-      {!there && <Text mb="sm">{words.oidcNone}</Text>}
       <Fieldset variant="unstyled" disabled={!writes}>
         <Stack gap="sm">
           <SimpleGrid cols={{ base: 1, sm: 2, lg: 3 }} spacing="sm">

@@ -85,8 +85,7 @@ export function TenantLife({ tenant, etag }: { tenant: Schemas['Tenant']; etag: 
             act={(cascade) => take(api.DELETE('/v1/tenants/{slug}', { params: { path, header, query: { cascade } } }))}
             done={() => {
               told(words.deletedDone);
-              void reread();
-              void navigate({ to: '/tenants' });
+              void navigate({ to: '/tenants' }).then(reread);
             }}
           >
             <Text size="sm">{words.deleteDetail}</Text>

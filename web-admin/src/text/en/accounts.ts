@@ -8,7 +8,6 @@ export const accounts = {
   begins: 'Begins with',
   empty: 'No account yet.',
   made: 'The account is made.',
-  octets: 'Octets',
   tabs: {
     summary: 'Summary',
     credentials: 'Credentials',
