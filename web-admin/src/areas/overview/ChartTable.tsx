@@ -22,7 +22,7 @@ export function ChartTable({ title, good, bad, points }: Props) {
       <summary>{words.table}</summary>
       {opened && (
         // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by the keyboard
-        <section className={styles.rows} tabIndex={0} aria-label={title}>
+        <section className={styles.rows} tabIndex={0} aria-label={words.tableOf(title)}>
           <Table fz="sm" verticalSpacing={3} aria-label={title}>
             <Table.Thead>
               <Table.Tr>
