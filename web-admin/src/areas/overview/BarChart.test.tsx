@@ -28,14 +28,14 @@ describe('BarChart', () => {
     expect(screen.getByText('13 refused')).toBeTruthy();
   });
 
-  it('has its figures as a table, the latest first', () => {
+  it('has its figures as a table, the latest first', async () => {
     show(points);
     const summary = screen.getByText('As a table');
     const details = summary.closest('details');
     if (!details) throw new Error('no details');
     details.open = true;
     fireEvent(details, new Event('toggle'));
-    const rows = within(screen.getByRole('table', { name: 'Logins' })).getAllByRole('row');
+    const rows = within(await screen.findByRole('table', { name: 'Logins' })).getAllByRole('row');
     expect(rows.map((row) => [...row.querySelectorAll('td')].slice(1).map((cell) => cell.textContent))).toEqual([
       [],
       ['5', '1'],
