@@ -17,7 +17,7 @@ const tones: Record<Entry['kind'], Tone> = { session: 'good', refused: 'bad', us
 function resultOf({ refused, session, logins }: Entry): string[] {
   const parts: string[] = [];
   if (refused) {
-    parts.push(`${refused.reason}, ${count(refused.attempts, words.attempt)}`);
+    parts.push(`${t.reasons[refused.reason] ?? refused.reason}, ${count(refused.attempts, words.attempt)}`);
     if (refused.different_secrets > 1) parts.push(words.secrets(number(refused.different_secrets)));
     parts.push(refused.told);
   }

@@ -82,10 +82,11 @@ const narrower: Filter[] = [
 
 /** While an address is being typed it is none yet, or nobody's: nothing matches, which is no failure. */
 async function fetchSessions({ limit, cursor, filters: { account, domain, tenant } }: Ask): Promise<Listed<Session>> {
+  if (account && !/^[^@]+@[^@]+\.[^@.]+$/.test(account)) return { items: [] };
   try {
     return await take(api.GET('/v1/live-sessions', { params: { query: { limit, cursor, account, domain, tenant } } }));
   } catch (error) {
-    if (account && error instanceof Problem && (error.status === 404 || error.status === 422)) return { items: [] };
+    if (account && error instanceof Problem && error.status === 404) return { items: [] };
     throw error;
   }
 }

@@ -4,7 +4,7 @@ import { number, t } from '@/text';
 import { ChartTable } from './ChartTable';
 import styles from './overview.module.css';
 import { labelledOf, ticksOf } from './scale';
-import { instantOf, labelOf } from './times';
+import { instantOf, labelOf, middaysOf } from './times';
 
 const words = t.overview;
 
@@ -26,6 +26,8 @@ interface Props {
 const HEIGHT = 190;
 const TOP = 8;
 const BOTTOM = 22;
+// What a time of the day takes below the axis.
+const LABEL = 80;
 
 /** Two counts over time, one upon the other; the figures are in its legend, in its description and in its table. */
 export function BarChart({ title, detail, good, bad, points, hours }: Props) {
@@ -48,6 +50,8 @@ export function BarChart({ title, detail, good, bad, points, hours }: Props) {
       ? words.chartNothing(detail)
       : words.chart(detail, perStep, number(most), instantOf(highest.at));
   const here = pointed === null ? undefined : points[pointed];
+  const labelled =
+    hours > 24 ? middaysOf(points.map((point) => point.at)) : labelledOf(points.length, Math.floor(inner / LABEL));
   const sum = (of: 'good' | 'bad') => points.reduce((all, point) => all + point[of], 0);
 
   const move = (event: PointerEvent<SVGSVGElement>) => {
@@ -112,16 +116,17 @@ export function BarChart({ title, detail, good, bad, points, hours }: Props) {
               )}
             </g>
           ))}
-        {labelledOf(points.length, Math.floor(inner / 84)).map((place) => {
+        {labelled.map((place) => {
           const point = points[place];
+          const last = place === points.length - 1;
           return (
             point && (
               <text
                 key={point.at}
                 className={styles.word}
-                x={Math.min(x(place) + bar / 2, width - 24)}
+                x={last ? width - 4 : x(place) + bar / 2}
                 y={HEIGHT - 6}
-                textAnchor="middle"
+                textAnchor={last ? 'end' : 'middle'}
               >
                 {labelOf(point.at, hours)}
               </text>

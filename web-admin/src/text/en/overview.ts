@@ -30,6 +30,7 @@ export const overview = {
   chartNothing: (detail: string) => `${detail} Nothing in this time.`,
   nothingYet: 'Nothing in this time',
   table: 'As a table',
+  tableOf: (title: string) => `${title}, as a table`,
   begins: 'From',
   failures: 'Refused logins by reason',
   failuresNone: 'No login was refused in this time.',
