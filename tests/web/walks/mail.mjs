@@ -15,7 +15,7 @@ async function make(person, button, fields) {
   const { page } = person;
   await page.getByRole('button', { name: button }).click();
   const dialog = page.getByRole('dialog');
-  for (const [label, value] of Object.entries(fields)) await dialog.getByLabel(label).first().fill(value);
+  for (const [label, value] of Object.entries(fields)) await dialog.getByLabel(new RegExp(`^${label}`)).first().fill(value);
   assert.deepEqual(await person.axe(), [], button);
   await dialog.getByRole('button', { name: 'Create', exact: true }).click();
 }
@@ -90,7 +90,7 @@ export default (world) => {
     await as(browser, service, {}, async (person, page) => {
       await person.signIn(OPERATOR);
       await person.goto(`${ACCOUNT}?tab=settings`);
-      await page.getByLabel('Messages', { exact: true }).fill('1');
+      await page.getByRole('spinbutton', { name: 'Messages' }).fill('1');
       await page.getByRole('button', { name: 'Save' }).first().click();
       await until('it is saved', async () => (await service.api('GET', `/v1${ACCOUNT}`)).quota.messages === 1);
       person.expects(/\/messages/, 409);
@@ -138,7 +138,7 @@ export default (world) => {
       for (const action of ['tenant.create', 'domain.create', 'account.create', 'app-password.create', 'account.change']) {
         assert.ok(text.includes(action), `${action} in\n${text}`);
       }
-      assert.ok(text.includes(OPERATOR) || text.includes('adm_'), text);
+      assert.ok(/\badmin:\d+/.test(text), text);
     });
   });
 

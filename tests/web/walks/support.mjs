@@ -46,7 +46,7 @@ export default (world) => {
       await page.getByRole('button', { name: `Restore ${before[0]}` }).click();
       const dialog = page.getByRole('dialog');
       // What it would do comes from the API's own trial.
-      await dialog.getByText('messages.restore').first().waitFor();
+      await dialog.getByText('message.restore').first().waitFor();
       assert.deepEqual(await person.axe(), []);
       await dialog.getByRole('button', { name: 'Restore', exact: true }).click();
       await dialog.waitFor({ state: 'detached' });
