@@ -29,9 +29,10 @@ export default (world) => {
         found.push(...(await inBothThemes(person, page)).map((fault) => `${route} ${fault}`));
         for (const width of WIDTHS) {
           await page.setViewportSize({ width, height: 900 });
-          const over = () => document.documentElement.scrollWidth - document.documentElement.clientWidth;
-          const pixels = await page.evaluate(over);
-          if (pixels > 0) found.push(`${route} is ${pixels} pixels wider than a window of ${width}`);
+          // The layout takes a moment to follow.
+          const fits = () => document.documentElement.scrollWidth <= document.documentElement.clientWidth;
+          const wide = await page.waitForFunction(fits, undefined, { timeout: 2000 }).then(() => false, () => true);
+          if (wide) found.push(`${route} is wider than a window of ${width}`);
         }
       };
       await page.goto('/sign-in');

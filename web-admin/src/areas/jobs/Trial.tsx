@@ -16,7 +16,10 @@ export function Trial({ id }: { id: string }) {
   const got = useJob(id);
   const top = useRef<HTMLDivElement>(null);
   // biome-ignore lint/correctness/useExhaustiveDependencies: each trial is shown where it is read
-  useEffect(() => top.current?.scrollIntoView({ block: 'nearest' }), [id]);
+  useEffect(() => {
+    // What it answers (a promise, in newer browsers) is no clean-up.
+    top.current?.scrollIntoView({ block: 'nearest' });
+  }, [id]);
   return (
     <div ref={top}>
       <Stack>
