@@ -15,7 +15,7 @@ E2E := RESTANTE_BINARY=$(BINARY) $(VENV)/pytest -c tests/pytest.ini tests/e2e
 # How long each fuzz target runs.
 FUZZ_SECONDS ?= 60
 
-.PHONY: help demo test soak faults web build fmt fmt-check lint deny unit fuzz e2e bench-mailstore
+.PHONY: help demo test soak faults web web-test web-screenshots build fmt fmt-check lint deny unit fuzz e2e bench-mailstore
 help:
 	@echo 'make demo   run the whole service on a private PostgreSQL and a local directory, with sample mail'
 	@echo 'make test   everything that CI runs'
@@ -26,6 +26,7 @@ help:
 	@echo 'make lint   clippy, cargo deny, ruff  make unit   tests of the crates'
 	@echo 'make fuzz   every fuzz target, FUZZ_SECONDS=60 each; see docs/fuzzing.md'
 	@echo 'make e2e    end-to-end tests (ARGS="-k lmtp" chooses)'
+	@echo 'make web-test  walks through the console in Chromium; make web-screenshots  pictures of its pages'
 
 demo:
 	@tests/install demo
@@ -43,6 +44,7 @@ test:
 	@tests/timed build $(MAKE) --no-print-directory build
 	@tests/timed unit $(MAKE) --no-print-directory unit
 	@tests/timed fuzz env FUZZ_SEED=1 $(MAKE) --no-print-directory fuzz FUZZ_SECONDS=20
+	@tests/timed web $(MAKE) --no-print-directory web-test
 	@tests/timed e2e $(MAKE) --no-print-directory e2e
 	@tests/timed end
 
@@ -99,6 +101,15 @@ unit: web
 
 fuzz:
 	tests/fuzz $(FUZZ_SECONDS)
+
+# In a browser, against the program as it was built. WALKS=sign-in,mail chooses.
+web-test: build
+	RESTANTE_BINARY=$(BINARY) node --test-reporter=spec tests/web/main.mjs
+
+# Every page in both themes, narrow, usual and wide, into SCREENSHOTS.
+SCREENSHOTS ?= target/screenshots
+web-screenshots: build
+	RESTANTE_BINARY=$(BINARY) node tests/web/screenshots.mjs $(SCREENSHOTS)
 
 e2e:
 	$(E2E) -n $(WORKERS) --dist loadfile $(ARGS)

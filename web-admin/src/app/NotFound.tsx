@@ -3,6 +3,15 @@ import { TextLink } from '@/parts/links';
 import { PageHead } from '@/parts/PageHead';
 import { t } from '@/text';
 
+/** Where nothing stands around it. */
+export function NotFoundAlone() {
+  return (
+    <main className="page">
+      <NotFound />
+    </main>
+  );
+}
+
 export function NotFound() {
   return (
     <>

@@ -96,7 +96,7 @@ export default function Palette({ onClose }: { onClose: () => void }) {
       padding="xs"
       yOffset="10vh"
       size="lg"
-      aria-label={t.shell.search}
+      attributes={{ content: { 'aria-label': t.shell.search } }}
     >
       <TextInput
         role="combobox"

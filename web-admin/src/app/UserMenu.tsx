@@ -1,75 +1,76 @@
-import { ActionIcon, Menu, Text, useMantineColorScheme } from '@mantine/core';
-import { useQueryClient } from '@tanstack/react-query';
-import { useNavigate } from '@tanstack/react-router';
+import {
+  ActionIcon,
+  Button,
+  Divider,
+  type MantineColorScheme,
+  NativeSelect,
+  Popover,
+  Stack,
+  Text,
+  useMantineColorScheme,
+} from '@mantine/core';
+import { useDisclosure } from '@mantine/hooks';
 import { useMe } from '@/client/me';
-import { asProblem } from '@/client/problem';
-import { signOut } from '@/client/session';
-import { Icon, type IconName } from '@/parts/Icon';
-import { told } from '@/parts/notify';
+import { Icon } from '@/parts/Icon';
+import { ButtonLink } from '@/parts/links';
 import { t } from '@/text';
+import { useSignOut } from './sign-out';
 
-const schemes = [
-  ['light', t.shell.light, 'sun'],
-  ['dark', t.shell.dark, 'moon'],
-  ['auto', t.shell.auto, 'system'],
-] as const satisfies [string, string, IconName][];
+const words = t.shell;
 
-export function useSignOut() {
-  const queries = useQueryClient();
-  const navigate = useNavigate();
-  return async (everywhere: boolean) => {
-    try {
-      await signOut(everywhere);
-      queries.clear();
-      await navigate({ to: '/sign-in' });
-    } catch (error) {
-      const problem = asProblem(error);
-      told(problem.title || t.common.problem.unreachable);
-    }
-  };
-}
+const schemes: { value: MantineColorScheme; label: string }[] = [
+  { value: 'auto', label: words.auto },
+  { value: 'light', label: words.light },
+  { value: 'dark', label: words.dark },
+];
 
+/** Who is signed in, the colours, and the way out. */
 export function UserMenu() {
   const me = useMe();
-  const navigate = useNavigate();
   const leave = useSignOut();
+  const [opened, is] = useDisclosure(false);
   const { colorScheme, setColorScheme } = useMantineColorScheme();
   return (
-    <Menu position="bottom-end" width={260} withinPortal>
-      <Menu.Target>
-        <ActionIcon variant="default" size={36} aria-label={t.shell.account(me.name)}>
+    <Popover
+      opened={opened}
+      onChange={(now) => !now && is.close()}
+      position="bottom-end"
+      width={270}
+      trapFocus
+      withinPortal={false}
+    >
+      <Popover.Target>
+        <ActionIcon variant="default" size={36} aria-label={words.account(me.name)} onClick={is.toggle}>
           <Icon name="person" />
         </ActionIcon>
-      </Menu.Target>
-      <Menu.Dropdown>
-        <Menu.Label className="wrap">
-          <Text size="sm" fw={600} c="var(--mantine-color-text)">
-            {me.display_name || me.name}
-          </Text>
-          {me.display_name ? `${me.name} · ` : ''}
-          {t.shell.roles[me.role]} · {me.tenant ?? t.shell.platform}
-        </Menu.Label>
-        <Menu.Item leftSection={<Icon name="person" />} onClick={() => navigate({ to: '/profile' })}>
-          {t.shell.profile}
-        </Menu.Item>
-        <Menu.Divider />
-        <Menu.Label>{t.shell.colours}</Menu.Label>
-        {schemes.map(([scheme, label, icon]) => (
-          <Menu.Item
-            key={scheme}
-            role="menuitemradio"
-            aria-checked={colorScheme === scheme}
-            leftSection={<Icon name={icon} />}
-            rightSection={colorScheme === scheme ? <Icon name="check" size={14} /> : null}
-            onClick={() => setColorScheme(scheme)}
-          >
-            {label}
-          </Menu.Item>
-        ))}
-        <Menu.Divider />
-        <Menu.Item onClick={() => leave(false)}>{t.shell.signOut}</Menu.Item>
-        <Menu.Item onClick={() => leave(true)}>{t.shell.signOutEverywhere}</Menu.Item>
-      </Menu.Dropdown>
-    </Menu>
+      </Popover.Target>
+      <Popover.Dropdown aria-label={words.account(me.name)}>
+        <Stack gap="xs">
+          <div className="wrap">
+            <Text fw={600}>{me.display_name || me.name}</Text>
+            {me.display_name && <Text size="sm">{me.name}</Text>}
+            <Text size="sm" c="dimmed">
+              {words.roles[me.role]} · {me.tenant ?? words.platform}
+            </Text>
+          </div>
+          <ButtonLink variant="default" to="/profile" onClick={is.close}>
+            {words.profile}
+          </ButtonLink>
+          <NativeSelect
+            label={words.colours}
+            value={colorScheme}
+            data={schemes}
+            onChange={(event) => setColorScheme(event.currentTarget.value as MantineColorScheme)}
+          />
+          <Divider />
+          <Button variant="default" onClick={() => leave(false)}>
+            {words.signOut}
+          </Button>
+          <Button variant="default" onClick={() => leave(true)}>
+            {words.signOutEverywhere}
+          </Button>
+        </Stack>
+      </Popover.Dropdown>
+    </Popover>
   );
 }

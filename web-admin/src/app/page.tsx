@@ -1,13 +1,13 @@
 import { createRootRoute, createRoute, lazyRouteComponent } from '@tanstack/react-router';
 import type { ComponentType } from 'react';
-import { NotFound } from './NotFound';
+import { NotFound, NotFoundAlone } from './NotFound';
 import { Root } from './Root';
 import { Shell } from './Shell';
 import type { Search } from './search';
 
 export const root = createRootRoute({
   component: Root,
-  notFoundComponent: NotFound,
+  notFoundComponent: NotFoundAlone,
   validateSearch: (search): Search => search as Search,
 });
 

@@ -1,4 +1,5 @@
-import { createTheme, localStorageColorSchemeManager } from '@mantine/core';
+import { createTheme, localStorageColorSchemeManager, Modal, Notification } from '@mantine/core';
+import { t } from '@/text';
 
 // The shades are chosen for contrast: text in the primary colour has 4.5 to 1 and more on both grounds.
 export const theme = createTheme({
@@ -11,6 +12,16 @@ export const theme = createTheme({
   fontFamilyMonospace: 'ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberation Mono", monospace',
   headings: { fontWeight: '650' },
   defaultRadius: 'md',
+  components: {
+    Modal: Modal.extend({
+      // A dialogue's head is no banner of the page.
+      defaultProps: {
+        closeButtonProps: { 'aria-label': t.common.close },
+        attributes: { header: { role: 'presentation' } },
+      },
+    }),
+    Notification: Notification.extend({ defaultProps: { closeButtonProps: { 'aria-label': t.common.close } } }),
+  },
 });
 
 export const colourScheme = localStorageColorSchemeManager({ key: 'restante.colours' });

@@ -6,7 +6,8 @@ import { asProblem, type Problem } from './problem';
 export interface Field<V> {
   name: string;
   value: V | undefined;
-  onChange: (value: V) => void;
+  /** A method, so that a field of narrower values is one of wider: what it is given is chosen from its own options. */
+  onChange(value: V): void;
   error: string | undefined;
 }
 

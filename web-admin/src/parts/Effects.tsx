@@ -45,7 +45,9 @@ export function Effects({ effects }: { effects: readonly Schemas['Effect'][] }) 
         // biome-ignore lint/suspicious/noArrayIndexKey: the list is made once and never reordered
         <List.Item key={index}>
           <Code>{effect.action}</Code> {effect.target}
-          {effect.before != null && effect.after != null && <Changes before={effect.before} after={effect.after} />}
+          {effect.before != null && effect.after != null && changesBetween(effect.before, effect.after).length > 0 && (
+            <Changes before={effect.before} after={effect.after} />
+          )}
         </List.Item>
       ))}
       {effects.length > SHOWN && <List.Item>{t.common.confirm.more(number(effects.length - SHOWN))}</List.Item>}

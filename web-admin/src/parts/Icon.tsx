@@ -27,6 +27,7 @@ const paths = {
   hook: 'M12 3v10m0 0a4 4 0 1 1-4 4M12 3l-3 3m3-3 3 3',
   scroll: 'M6 3h12v18H6zM9 8h6m-6 4h6m-6 4h4',
   box: 'M4 8l8-4 8 4v8l-8 4-8-4V8Zm0 0 8 4 8-4m-8 4v8',
+  pulse: 'M3 12h4l3-8 4 16 3-8h4',
 } as const;
 
 export type IconName = keyof typeof paths;

@@ -2,6 +2,7 @@ import { Button, Group, NativeSelect, TextInput } from '@mantine/core';
 import { useDebouncedCallback } from '@mantine/hooks';
 import { useState } from 'react';
 import { t } from '@/text';
+import { localTime } from './fields';
 import type { Column } from './ListTable';
 
 export interface Filter {
@@ -11,7 +12,15 @@ export interface Filter {
   /** With options a choice, without a text; `time` is a day and a time of the reader's own zone. */
   options?: readonly { value: string; label: string }[];
   kind?: 'text' | 'time';
+  /** The filters of which one has to be set for this one to mean anything. */
+  needs?: readonly string[];
+  /** Which those are, in words. */
+  needsHint?: string;
 }
+
+/** Whether a filter counts: the API refuses some without others. */
+export const counts = (filter: Filter, values: Record<string, string | undefined>) =>
+  !filter.needs || filter.needs.some((key) => values[key]);
 
 interface Props<T> {
   filters: readonly Filter[];
@@ -26,7 +35,7 @@ interface Props<T> {
 function sortLabel<T>(sort: string, columns: readonly Column<T>[]): string {
   const descending = sort.startsWith('-');
   const name = descending ? sort.slice(1) : sort;
-  const title = columns.find((column) => column.sort === name)?.title ?? name;
+  const title = columns.find((column) => column.sort === name)?.title ?? t.common.list.orders[name] ?? name;
   return descending ? t.common.list.descending(title) : t.common.list.ascending(title);
 }
 
@@ -39,6 +48,7 @@ export function ListFilters<T>({ filters, values, sorts, sort, columns, change }
           key={filter.key}
           filter={filter}
           value={values[filter.key] ?? ''}
+          disabled={!counts(filter, values)}
           change={(value) => change({ [filter.key]: value })}
         />
       ))}
@@ -67,7 +77,14 @@ export function ListFilters<T>({ filters, values, sorts, sort, columns, change }
   );
 }
 
-function OneFilter({ filter, value, change }: { filter: Filter; value: string; change: (value: string) => void }) {
+interface OneProps {
+  filter: Filter;
+  value: string;
+  disabled: boolean;
+  change: (value: string) => void;
+}
+
+function OneFilter({ filter, value, disabled, change }: OneProps) {
   if (filter.options) {
     return (
       <NativeSelect
@@ -88,17 +105,20 @@ function OneFilter({ filter, value, change }: { filter: Filter; value: string; c
       onChange={({ currentTarget: { value: typed } }) => change(typed ? new Date(typed).toISOString() : '')}
     />
   ) : (
-    <TextFilter label={filter.label} value={value} change={change} />
+    <TextFilter label={filter.label} value={value} change={change} hint={disabled ? filter.needsHint : undefined} />
   );
 }
 
-function localTime(at: string): string {
-  const date = new Date(at);
-  return new Date(date.getTime() - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+/** A text that filters while it is typed, a moment after the last key. */
+interface TextProps {
+  label: string;
+  value: string;
+  change: (value: string) => void;
+  /** Why it cannot be used. */
+  hint: string | undefined;
 }
 
-/** A text that filters while it is typed, a moment after the last key. */
-function TextFilter({ label, value, change }: { label: string; value: string; change: (value: string) => void }) {
+function TextFilter({ label, value, change, hint }: TextProps) {
   const [typed, setTyped] = useState<string | null>(null);
   const later = useDebouncedCallback((text: string) => {
     change(text.trim());
@@ -110,6 +130,8 @@ function TextFilter({ label, value, change }: { label: string; value: string; ch
       size="xs"
       type="search"
       value={typed ?? value}
+      disabled={hint !== undefined}
+      placeholder={hint}
       onChange={({ currentTarget: { value: text } }) => {
         setTyped(text);
         later(text);

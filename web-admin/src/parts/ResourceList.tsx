@@ -4,7 +4,7 @@ import { useLocation } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import { useAddress } from '@/app/search';
 import { t } from '@/text';
-import { type Filter, ListFilters } from './ListFilters';
+import { counts, type Filter, ListFilters } from './ListFilters';
 import { ListPager } from './ListPager';
 import { type Column, ListTable } from './ListTable';
 import { ProblemAlert } from './ProblemAlert';
@@ -20,7 +20,8 @@ export interface Page<T> {
 export interface Ask {
   limit: number;
   cursor: string | undefined;
-  sort: string | undefined;
+  /** The list's order, to spread into the query: `sort` where one was chosen, of those that the API's document has. */
+  order: object;
   filters: Record<string, string | undefined>;
 }
 
@@ -67,10 +68,13 @@ export function ResourceList<T>(props: Props<T>) {
   const asked = get('sort');
   const sort = asked && sorts.includes(asked) ? asked : undefined;
   const values = Object.fromEntries(filters.map(({ key }) => [key, get(key)]));
+  const counted = Object.fromEntries(
+    filters.filter((filter) => counts(filter, values)).map(({ key }) => [key, values[key]]),
+  );
 
   const page = useQuery({
-    queryKey: [...queryKey, 'list', { limit, cursor, sort, ...values }],
-    queryFn: () => fetch({ limit, cursor, sort, filters: values }),
+    queryKey: [...queryKey, 'list', { limit, cursor, sort, ...counted }],
+    queryFn: () => fetch({ limit, cursor, order: sort ? { sort } : {}, filters: counted }),
     placeholderData: keepPreviousData,
     refetchInterval: live,
   });

@@ -13,7 +13,7 @@ interface Common {
 const props = ({ label, hint, required, disabled }: Common) => ({ label, description: hint, required, disabled });
 
 interface TextProps extends Common {
-  field: Field<string> | Field<string | null> | Field<string | undefined> | Field<string | null | undefined>;
+  field: Field<string | null | undefined>;
   password?: boolean;
   autoComplete?: string;
   inputMode?: 'numeric' | 'email' | 'url';
@@ -33,14 +33,13 @@ export function TextField({
   ...common
 }: TextProps) {
   const Input = password ? PasswordInput : TextInput;
-  const change = field.onChange as (value: string | null) => void;
   return (
     <Input
       {...props(common)}
       name={field.name}
       value={field.value ?? ''}
       onChange={(event) =>
-        change(event.currentTarget.value === '' && empty === null ? null : event.currentTarget.value)
+        field.onChange(event.currentTarget.value === '' && empty === null ? null : event.currentTarget.value)
       }
       error={field.error}
       autoComplete={autoComplete}
@@ -53,14 +52,13 @@ export function TextField({
 }
 
 interface NumberProps extends Common {
-  field: Field<number> | Field<number | null> | Field<number | undefined> | Field<number | null | undefined>;
+  field: Field<number | null | undefined>;
   min?: number;
   max?: number;
 }
 
 /** A whole number; empty is null, which is "no limit" or "as above". */
 export function NumberField({ field, min = 0, max, ...common }: NumberProps) {
-  const change = field.onChange as (value: number | null) => void;
   return (
     <TextInput
       {...props(common)}
@@ -70,7 +68,7 @@ export function NumberField({ field, min = 0, max, ...common }: NumberProps) {
       min={min}
       max={max}
       step={1}
-      onChange={(event) => change(event.currentTarget.value === '' ? null : Number(event.currentTarget.value))}
+      onChange={(event) => field.onChange(event.currentTarget.value === '' ? null : Number(event.currentTarget.value))}
       error={field.error}
     />
   );
@@ -88,7 +86,6 @@ const fitting = (value: number | null | undefined) =>
 
 /** Octets in the unit that suits them. What is typed is rounded to whole octets. */
 export function OctetsField({ field, ...common }: Omit<NumberProps, 'min' | 'max'>) {
-  const change = field.onChange as (value: number | null) => void;
   const [chosen, setChosen] = useState<(typeof units)[number] | null>(null);
   const unit = chosen ?? fitting(field.value);
   const number = field.value == null ? '' : String(field.value / unit.size);
@@ -104,7 +101,7 @@ export function OctetsField({ field, ...common }: Omit<NumberProps, 'min' | 'max
         value={number}
         onChange={({ currentTarget: { value } }) => {
           setChosen(unit);
-          change(value === '' ? null : Math.round(Number(value) * unit.size));
+          field.onChange(value === '' ? null : Math.round(Number(value) * unit.size));
         }}
         error={field.error}
       />
@@ -117,7 +114,7 @@ export function OctetsField({ field, ...common }: Omit<NumberProps, 'min' | 'max
         onChange={({ currentTarget: { value } }) => {
           const next = units.find((each) => each.label === value) ?? unit;
           setChosen(next);
-          if (field.value != null) change(Math.round((field.value / unit.size) * next.size));
+          if (field.value != null) field.onChange(Math.round((field.value / unit.size) * next.size));
         }}
       />
     </Group>
@@ -125,20 +122,19 @@ export function OctetsField({ field, ...common }: Omit<NumberProps, 'min' | 'max
 }
 
 interface ChoiceProps<V extends string> extends Common {
-  field: Field<V> | Field<V | null> | Field<V | undefined> | Field<V | null | undefined>;
+  field: Field<V | null | undefined>;
   options: readonly { value: V; label: string }[];
   /** The text of "nothing chosen", which sends null. */
   empty?: string;
 }
 
 export function ChoiceField<V extends string>({ field, options, empty, ...common }: ChoiceProps<V>) {
-  const change = field.onChange as (value: V | null) => void;
   return (
     <NativeSelect
       {...props(common)}
       name={field.name}
       value={field.value ?? ''}
-      onChange={(event) => change((event.currentTarget.value || null) as V | null)}
+      onChange={(event) => field.onChange((event.currentTarget.value || null) as V | null)}
       data={[...(empty === undefined ? [] : [{ value: '', label: empty }]), ...options]}
       error={field.error}
     />
@@ -146,13 +142,12 @@ export function ChoiceField<V extends string>({ field, options, empty, ...common
 }
 
 interface LinesProps extends Common {
-  field: Field<string[]> | Field<string[] | null> | Field<string[] | undefined> | Field<string[] | null | undefined>;
+  field: Field<string[] | null | undefined>;
   rows?: number;
 }
 
 /** A list, one item a line. */
 export function LinesField({ field, rows = 3, ...common }: LinesProps) {
-  const change = field.onChange as (value: string[]) => void;
   // What is typed is kept as it is: an empty line in the making is no item yet.
   const [typed, setTyped] = useState<string | null>(null);
   const lines = (text: string) =>
@@ -170,7 +165,7 @@ export function LinesField({ field, rows = 3, ...common }: LinesProps) {
       value={fits ? typed : items.join('\n')}
       onChange={({ currentTarget: { value } }) => {
         setTyped(value);
-        change(lines(value));
+        field.onChange(lines(value));
       }}
       error={field.error}
       spellCheck={false}
@@ -180,18 +175,41 @@ export function LinesField({ field, rows = 3, ...common }: LinesProps) {
 }
 
 interface CheckProps extends Common {
-  field: Field<boolean> | Field<boolean | null> | Field<boolean | undefined> | Field<boolean | null | undefined>;
+  field: Field<boolean | null | undefined>;
 }
 
 export function CheckField({ field, ...common }: CheckProps) {
-  const change = field.onChange as (value: boolean) => void;
   return (
     <Checkbox
       {...props(common)}
       name={field.name}
       checked={field.value ?? false}
-      onChange={(event) => change(event.currentTarget.checked)}
+      onChange={(event) => field.onChange(event.currentTarget.checked)}
       error={field.error}
     />
   );
+}
+
+interface TimeProps extends Common {
+  field: Field<string | null | undefined>;
+}
+
+/** A day and a time in the reader's own zone; empty is null. */
+export function TimeField({ field, ...common }: TimeProps) {
+  return (
+    <TextInput
+      {...props(common)}
+      type="datetime-local"
+      name={field.name}
+      value={field.value ? localTime(field.value) : ''}
+      onChange={({ currentTarget: { value } }) => field.onChange(value ? new Date(value).toISOString() : null)}
+      error={field.error}
+    />
+  );
+}
+
+/** What an input of the type `datetime-local` shows for a time of the API. */
+export function localTime(at: string): string {
+  const date = new Date(at);
+  return new Date(date.getTime() - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
 }

@@ -1,6 +1,6 @@
 import { Button, Group, Text } from '@mantine/core';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
-import { useSignOut } from '@/app/UserMenu';
+import { useSignOut } from '@/app/sign-out';
 import { api, type Schemas, take } from '@/client/api';
 import { useMe } from '@/client/me';
 import { told } from '@/parts/notify';

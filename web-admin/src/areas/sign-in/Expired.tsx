@@ -1,6 +1,6 @@
 import { Anchor, Button, Modal, Stack, Text } from '@mantine/core';
 import { useQueryClient } from '@tanstack/react-query';
-import { useSignOut } from '@/app/UserMenu';
+import { useSignOut } from '@/app/sign-out';
 import { ME, type Me } from '@/client/me';
 import { t } from '@/text';
 import { Credentials } from './Credentials';

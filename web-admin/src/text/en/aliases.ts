@@ -1,1 +1,17 @@
-export const aliases = {};
+export const aliases = {
+  title: 'Aliases',
+  one: 'Alias',
+  new: 'New alias',
+  address: 'Address',
+  addressHint: 'With *@domain it takes what is nobody else’s',
+  targets: 'Leads to',
+  targetsHint: 'Addresses of accounts, one a line',
+  begins: 'Begins with',
+  empty: 'No alias yet.',
+  catchAll: 'catch-all',
+  made: 'The alias is made.',
+  delete: 'Delete the alias',
+  deleteTitle: 'Delete this alias?',
+  deleteDetail: 'Mail to its address is refused from then on, unless a catch-all takes it.',
+  deletedDone: 'The alias is deleted.',
+};

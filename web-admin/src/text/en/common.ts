@@ -36,7 +36,10 @@ export const common = {
   list: {
     filters: 'Filters',
     clear: 'Clear filters',
+    needsDomain: 'with a domain',
+    needsDomainOrTenant: 'with a domain or tenant',
     sort: 'Order',
+    orders: { name: 'Name', created_at: 'Made', octets: 'Octets used' } as Record<string, string>,
     sortDefault: 'Usual order',
     ascending: (name: string) => `${name}, ascending`,
     descending: (name: string) => `${name}, descending`,

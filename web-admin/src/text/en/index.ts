@@ -6,9 +6,12 @@ import { common } from './common';
 import { domains } from './domains';
 import { jobs } from './jobs';
 import { keys } from './keys';
+import { liveSessions } from './live-sessions';
 import { overview } from './overview';
 import { policy } from './policy';
 import { profile } from './profile';
+import { reasons } from './reasons';
+import { setUp } from './setup';
 import { shell } from './shell';
 import { signIn } from './sign-in';
 import { tenants } from './tenants';
@@ -20,7 +23,10 @@ export const en = {
   signIn,
   profile,
   policy,
+  setUp,
   overview,
+  reasons,
+  liveSessions,
   tenants,
   domains,
   accounts,

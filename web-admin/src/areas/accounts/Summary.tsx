@@ -1,0 +1,117 @@
+import { Button, Code, SimpleGrid, Stack, Text } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { api, type Schemas, take } from '@/client/api';
+import { useMay } from '@/client/me';
+import { Bar } from '@/parts/Bar';
+import { Loading } from '@/parts/Loading';
+import { TextLink } from '@/parts/links';
+import { octetsOf } from '@/parts/Octets';
+import { ProblemAlert } from '@/parts/ProblemAlert';
+import { Facts, Section } from '@/parts/Section';
+import { Mark, type Tone } from '@/parts/StatusBadge';
+import { Time } from '@/parts/Time';
+import { number, t } from '@/text';
+import type { TabProps } from './Account';
+
+const words = t.accounts;
+
+export default function Summary({ account }: TabProps) {
+  const may = useMay();
+  const there = account.status !== 'deleted';
+  return (
+    <Stack>
+      <SimpleGrid cols={{ base: 1, md: 2 }}>
+        <Section title={words.facts}>
+          <Facts
+            of={[
+              [
+                t.common.tenant,
+                <TextLink key="t" to="/tenants/$slug" params={{ slug: account.tenant }}>
+                  {account.tenant}
+                </TextLink>,
+              ],
+              [
+                t.common.domain,
+                <TextLink
+                  key="d"
+                  to="/domains/$name"
+                  params={{ name: account.domain }}
+                  search={{ tenant: account.tenant }}
+                >
+                  {account.domain}
+                </TextLink>,
+              ],
+              [words.hasPassword, account.has_password ? t.common.yes : t.common.no],
+              [t.common.created, <Time key="c" at={account.created_at} exact />],
+              ...(account.deleted_at ? [[words.deletedAt, <Time key="x" at={account.deleted_at} />] as const] : []),
+            ]}
+          />
+        </Section>
+        {there && may('usage:read') && <Use account={account} />}
+      </SimpleGrid>
+      {there && may('activity:read') && <Diagnosis address={account.address} />}
+    </Stack>
+  );
+}
+
+function Use({ account: { address, quota } }: { account: Schemas['Account'] }) {
+  const usage = useQuery({
+    queryKey: ['accounts', address, 'usage'],
+    queryFn: () => take(api.GET('/v1/accounts/{address}/usage', { params: { path: { address } } })),
+    refetchInterval: 10_000,
+  });
+  return (
+    <Section title={words.use}>
+      <ProblemAlert error={usage.error} />
+      {usage.isPending && <Loading />}
+      {usage.data && (
+        <Stack gap="sm">
+          <Bar label={words.live} used={usage.data.octets} limit={quota.octets} format={octetsOf} />
+          <Bar label={words.messages} used={usage.data.messages} limit={quota.messages} format={number} />
+          <Facts of={[[words.kept, octetsOf(usage.data.expunged_octets)]]} />
+        </Stack>
+      )}
+    </Section>
+  );
+}
+
+const tones: Record<Schemas['SeverityWord'], Tone> = { error: 'bad', warning: 'warn', info: 'dull' };
+
+function Diagnosis({ address }: { address: string }) {
+  const diagnosis = useQuery({
+    queryKey: ['accounts', address, 'diagnosis'],
+    queryFn: () => take(api.GET('/v1/accounts/{address}/diagnose', { params: { path: { address } } })),
+  });
+  return (
+    <Section
+      title={words.diagnosis}
+      actions={
+        <Button size="xs" variant="default" loading={diagnosis.isFetching} onClick={() => diagnosis.refetch()}>
+          {words.diagnose}
+        </Button>
+      }
+    >
+      <ProblemAlert error={diagnosis.error} />
+      {diagnosis.isPending && <Loading />}
+      <Stack component="ul" gap="md" className="plain">
+        {diagnosis.data?.findings.map((finding) => (
+          <li key={finding.code} data-finding={finding.code}>
+            <Mark tone={tones[finding.severity]}>{words.severities[finding.severity]}</Mark>{' '}
+            <Text span fw={600}>
+              {finding.summary}
+            </Text>
+            <Text size="sm" mt={4}>
+              {words.whatToDo}: {finding.what_to_do}
+            </Text>
+            {Object.keys(finding.evidence).length > 0 && (
+              <details>
+                <summary>{words.evidence}</summary>
+                <Code block>{JSON.stringify(finding.evidence, null, 2)}</Code>
+              </details>
+            )}
+          </li>
+        ))}
+      </Stack>
+    </Section>
+  );
+}
