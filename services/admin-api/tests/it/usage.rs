@@ -59,7 +59,7 @@ async fn usage_stands_beside_its_limits() {
     let owner = world.superuser().await;
     sqlx::query("UPDATE restante.usage_now SET hour = hour - interval '1 hour'").execute(&owner).await.unwrap();
     assert_eq!(usage("/v1/tenants/acme").await["deliveries"], 0);
-    sqlx::query("UPDATE restante.frontends SET beat_at = beat_at - interval '1 minute'").execute(&owner).await.unwrap();
+    sqlx::query("UPDATE restante.frontends SET beat_at = beat_at - interval '2 hours'").execute(&owner).await.unwrap();
     assert_eq!(usage("/v1/accounts/alice@acme.test").await["sessions"], 0);
     world.sweeper().await.roll_up_usage().await.unwrap();
     assert_eq!(usage("/v1/domains/acme.test").await["sessions"], 0);
