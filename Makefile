@@ -62,7 +62,9 @@ faults:
 
 # The console, which the binary holds: built where it is older than its sources.
 WEB := web-admin
-WEB_SOURCES = $(shell find $(WEB) -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null)
+# What is generated from openapi.json is written anew by each check.
+WEB_SOURCES = $(shell find $(WEB) -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/src/client/schema.d.ts' \
+	-not -path '*/src/client/sorts.json')
 web: $(WEB)/dist/index.html
 
 $(WEB)/node_modules/.package-lock.json: $(WEB)/package.json $(WEB)/package-lock.json
@@ -87,6 +89,7 @@ fmt-check:
 
 lint: web
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	npm --prefix $(WEB) run --silent check
 	$(VENV)/ruff check --quiet tests
 
 deny:
@@ -97,6 +100,7 @@ deny:
 	cargo deny --offline --locked --manifest-path fuzz/Cargo.toml --config .deny.toml check bans sources
 
 unit: web
+	npm --prefix $(WEB) run --silent test
 	tests/with-postgres cargo nextest run --locked --workspace
 
 fuzz:

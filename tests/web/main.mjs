@@ -13,6 +13,8 @@ before(async () => {
 
 after(async () => {
   await world.browser?.close();
+  // A session that is left open would hold the end of the service up.
+  await world.seeded?.end();
   await world.service?.stop();
 });
 

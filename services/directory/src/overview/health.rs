@@ -14,6 +14,8 @@ const SLOW: Duration = Duration::from_millis(250);
 const LATE: TimeDelta = TimeDelta::minutes(10);
 /// A certificate that ends sooner should have been renewed.
 const RENEWED: TimeDelta = TimeDelta::days(14);
+/// How long nobody need think of one.
+const AGES: TimeDelta = TimeDelta::days(1000);
 /// What is counted is counted up to this.
 const MOST: i64 = 1000;
 
@@ -201,6 +203,7 @@ impl Row {
         let (state, text) = match ends - now {
             left if left <= TimeDelta::zero() => (HealthState::Down, format!("Expired for {}", age(-left))),
             left if left <= RENEWED => (HealthState::Warn, format!("Expires in {}", age(left))),
+            left if left > AGES => (HealthState::Ok, "Good for years".to_owned()),
             left => (HealthState::Ok, format!("Good for {}", age(left))),
         };
         Some(Health::new(Part::Certificates, state, text))
@@ -266,6 +269,7 @@ mod tests {
                     all that is stored was verified within 5 days";
         assert_eq!(shown(&row.queues(now)), (HealthState::Ok, text));
         assert_eq!(shown(&row.certificates(now).unwrap()), (HealthState::Ok, "Good for 60 days"));
+        assert_eq!(shown(&row.certificates(now - TimeDelta::days(2000)).unwrap()).1, "Good for years");
         let answers = |took, figures| Health::answered(Part::Store, took, figures).text;
         assert_eq!(answers(Some(Duration::from_micros(10)), true), "Answers in 1 ms");
         assert_eq!([answers(Some(SLOW), false), answers(None, false)], ["Answers", "Does not answer"]);
