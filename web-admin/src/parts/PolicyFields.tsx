@@ -123,6 +123,7 @@ export function PolicyFields({ form, level }: { form: Form<Body>; level: Level }
       <NumberField field={form.field('/policy/sessions/per_account')} label={words.perAccount} min={1} />
       {level !== 'account' && (
         <>
+          <NumberField field={form.field('/policy/sessions/per_domain')} label={words.perDomain} min={1} />
           <SwitchField field={form.field('/policy/scram_passwords')} label={words.scram} empty={empty} />
           <SwitchField field={form.field('/policy/legacy_mechanisms')} label={words.legacy} empty={empty} />
         </>

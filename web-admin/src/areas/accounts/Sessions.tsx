@@ -1,15 +1,15 @@
-import { Button, Group, Stack, Text } from '@mantine/core';
-import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { Group, Stack, Text } from '@mantine/core';
+import { useQueryClient } from '@tanstack/react-query';
+import { EndSession } from '@/areas/live-sessions/EndSession';
 import { api, type Schemas, take, takeTrial } from '@/client/api';
 import { useMay } from '@/client/me';
 import { DestroyButton } from '@/parts/DestroyButton';
 import { told } from '@/parts/notify';
 import { octetsOf } from '@/parts/Octets';
-import { ProblemAlert } from '@/parts/ProblemAlert';
 import { type Column, ResourceList } from '@/parts/ResourceList';
 import { Section } from '@/parts/Section';
 import { Mark } from '@/parts/StatusBadge';
-import { exactly, Time } from '@/parts/Time';
+import { Time } from '@/parts/Time';
 import { count, t } from '@/text';
 import type { TabProps } from './Account';
 import { PastSessions } from './PastSessions';
@@ -26,10 +26,6 @@ export default function Sessions({ account: { address } }: TabProps) {
     told(words.ended);
     void queries.invalidateQueries({ queryKey });
   };
-  const end = useMutation({
-    mutationFn: (id: string) => take(api.DELETE('/v1/live-sessions/{id}', { params: { path: { id } } })),
-    onSuccess: ended,
-  });
   const endAll = (dry_run?: true) =>
     api.DELETE('/v1/accounts/{address}/live-sessions', { params: { path: { address }, query: { dry_run } } });
   const columns: Column<Live>[] = [
@@ -65,19 +61,7 @@ export default function Sessions({ account: { address } }: TabProps) {
       title: words.end,
       quiet: true,
       right: true,
-      cell: (item) =>
-        writes &&
-        !item.ending && (
-          <Button
-            size="compact-sm"
-            variant="default"
-            aria-label={words.endLabel(exactly(item.since))}
-            loading={end.isPending && end.variables === item.id}
-            onClick={() => end.mutate(item.id)}
-          >
-            {words.end}
-          </Button>
-        ),
+      cell: (item) => writes && !item.ending && <EndSession of={item} />,
     },
   ];
   return (
@@ -100,7 +84,6 @@ export default function Sessions({ account: { address } }: TabProps) {
           )
         }
       >
-        <ProblemAlert error={end.error} />
         <ResourceList
           label={words.sessionsLive}
           queryKey={queryKey}

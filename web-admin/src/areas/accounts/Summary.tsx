@@ -2,7 +2,6 @@ import { Button, Code, SimpleGrid, Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { api, type Schemas, take } from '@/client/api';
 import { useMay } from '@/client/me';
-import { Bar } from '@/parts/Bar';
 import { Loading } from '@/parts/Loading';
 import { TextLink } from '@/parts/links';
 import { octetsOf } from '@/parts/Octets';
@@ -10,7 +9,8 @@ import { ProblemAlert } from '@/parts/ProblemAlert';
 import { Facts, Section } from '@/parts/Section';
 import { Mark, type Tone } from '@/parts/StatusBadge';
 import { Time } from '@/parts/Time';
-import { number, t } from '@/text';
+import { UseBars } from '@/parts/UseBars';
+import { t } from '@/text';
 import type { TabProps } from './Account';
 
 const words = t.accounts;
@@ -54,7 +54,7 @@ export default function Summary({ account }: TabProps) {
   );
 }
 
-function Use({ account: { address, quota } }: { account: Schemas['Account'] }) {
+function Use({ account: { address } }: { account: Schemas['Account'] }) {
   const usage = useQuery({
     queryKey: ['accounts', address, 'usage'],
     queryFn: () => take(api.GET('/v1/accounts/{address}/usage', { params: { path: { address } } })),
@@ -66,8 +66,7 @@ function Use({ account: { address, quota } }: { account: Schemas['Account'] }) {
       {usage.isPending && <Loading />}
       {usage.data && (
         <Stack gap="sm">
-          <Bar label={words.live} used={usage.data.octets} limit={quota.octets} format={octetsOf} />
-          <Bar label={words.messages} used={usage.data.messages} limit={quota.messages} format={number} />
+          <UseBars of={usage.data} />
           <Facts of={[[words.kept, octetsOf(usage.data.expunged_octets)]]} />
         </Stack>
       )}

@@ -4,7 +4,6 @@ import { useParams } from '@tanstack/react-router';
 import { useAddress } from '@/app/search';
 import { api, read, take } from '@/client/api';
 import { useMay } from '@/client/me';
-import { Bar } from '@/parts/Bar';
 import { Loading } from '@/parts/Loading';
 import { ButtonLink, TextLink } from '@/parts/links';
 import { octetsOf } from '@/parts/Octets';
@@ -12,7 +11,8 @@ import { PageHead } from '@/parts/PageHead';
 import { ProblemAlert } from '@/parts/ProblemAlert';
 import { Facts, Section } from '@/parts/Section';
 import { Time } from '@/parts/Time';
-import { number, t } from '@/text';
+import { UseBars } from '@/parts/UseBars';
+import { t } from '@/text';
 import { Claim } from './Claim';
 import { Dns } from './Dns';
 import { DomainLife } from './DomainLife';
@@ -91,9 +91,7 @@ export function Page() {
           {used && (
             <Section title={t.tenants.usage}>
               <Stack gap="sm">
-                <Bar label={t.tenants.storage} used={used.octets} limit={value.quota.octets} format={octetsOf} />
-                <Bar label={t.tenants.messages} used={used.messages} limit={value.quota.messages} format={number} />
-                <Bar label={t.tenants.accounts} used={used.accounts} limit={value.quota.accounts} format={number} />
+                <UseBars of={used} />
                 <Facts of={[[t.tenants.kept, octetsOf(used.expunged_octets)]]} />
               </Stack>
             </Section>

@@ -4,7 +4,6 @@ import { useParams } from '@tanstack/react-router';
 import { Issuer } from '@/areas/oidc/Issuer';
 import { api, read, take } from '@/client/api';
 import { useMay } from '@/client/me';
-import { Bar } from '@/parts/Bar';
 import { Loading } from '@/parts/Loading';
 import { ButtonLink, TextLink } from '@/parts/links';
 import { octetsOf } from '@/parts/Octets';
@@ -13,7 +12,8 @@ import { ProblemAlert } from '@/parts/ProblemAlert';
 import { Facts, Section } from '@/parts/Section';
 import { StatusBadge } from '@/parts/StatusBadge';
 import { Time } from '@/parts/Time';
-import { number, t } from '@/text';
+import { UseBars } from '@/parts/UseBars';
+import { t } from '@/text';
 import { TenantLife } from './TenantLife';
 import { TenantSettings } from './TenantSettings';
 
@@ -84,9 +84,7 @@ export function Page() {
               <ProblemAlert error={usage.error} />
               {used && (
                 <Stack gap="sm">
-                  <Bar label={words.storage} used={used.octets} limit={value.quota.octets} format={octetsOf} />
-                  <Bar label={words.messages} used={used.messages} limit={value.quota.messages} format={number} />
-                  <Bar label={words.accounts} used={used.accounts} limit={value.quota.accounts} format={number} />
+                  <UseBars of={used} />
                   <Facts
                     of={[
                       [words.kept, octetsOf(used.expunged_octets)],

@@ -19,8 +19,6 @@ export const accounts = {
   },
   tabsLabel: 'Parts of the account',
   use: 'Quota use',
-  live: 'Live mail',
-  messages: 'Messages',
   kept: 'Deleted mail that can be restored',
   facts: 'Account',
   hasPassword: 'Password',

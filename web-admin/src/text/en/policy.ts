@@ -24,6 +24,7 @@ export const policy = {
   kept: 'Deleted mail kept, in percent of the quota',
   audit: 'Days that the audit log is kept',
   perAccount: 'Sessions of an account',
+  perDomain: 'Sessions of a domain',
   perTenant: 'Sessions of the tenant',
   perAddress: 'Sessions of a network address',
   clientCa: 'Certificate authority of clients (PEM)',
