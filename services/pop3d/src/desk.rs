@@ -38,6 +38,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     tally: Tally,
     live: Mutex<Live>,
+    /// One report at a time, so that the end of a session never overtakes what told of it: each listener that ends makes a last one.
+    reporting: tokio::sync::Mutex<()>,
     certificate: Option<Certificate>,
     /// The certificate was told.
     certified: AtomicBool,
@@ -92,8 +94,8 @@ impl Desk {
             expires: Timestamp::from_unix_ms(one.expires_unix_seconds.saturating_mul(1000)),
         });
         let tally = Tally::new(settings.tally());
-        let (live, certified) = (Mutex::default(), AtomicBool::new(false));
-        Self(Arc::new(Inner { directory, frontend, settings, clock, tally, live, certificate, certified }))
+        let (live, reporting, certified) = (Mutex::default(), tokio::sync::Mutex::default(), AtomicBool::new(false));
+        Self(Arc::new(Inner { directory, frontend, settings, clock, tally, live, reporting, certificate, certified }))
     }
 
     fn live(&self) -> MutexGuard<'_, Live> {
@@ -172,6 +174,7 @@ impl Desk {
 
     /// One call; whether it went through.
     async fn report(&self, last: bool) -> bool {
+        let _alone = self.0.reporting.lock().await;
         let report = self.collect(last);
         let now = self.0.clock.monotonic();
         let reported = self.0.directory.report(self.0.frontend, &report, &self.0.tally, now).await;
