@@ -18,5 +18,5 @@ after(async () => {
   await world.service?.stop();
 });
 
-const walks = process.env.WALKS?.split(',') ?? ['sign-in', 'mail', 'support', 'operation', 'roles', 'pages'];
+const walks = process.env.WALKS?.split(',') ?? ['sign-in', 'mail', 'support', 'operation', 'roles', 'lists', 'pages'];
 for (const walk of walks) (await import(`./walks/${walk}.mjs`)).default(world);

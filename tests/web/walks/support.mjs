@@ -70,7 +70,10 @@ export default (world) => {
       await person.signIn(DESK);
       await person.goto(`${ACCOUNT}?tab=sessions`);
       await page.getByRole('button', { name: /^End the session/ }).click();
-      await page.getByText(/ends with the frontend/).first().waitFor();
+      const dialog = page.getByRole('dialog');
+      await dialog.getByText(/is cut off within seconds/).waitFor();
+      await dialog.getByRole('button', { name: 'End', exact: true }).click();
+      await page.getByText(/^The session ends within seconds/).waitFor();
     });
     await until('it is over', async () => (await sessions()) === 0);
     await assert.rejects(live.command('NOOP'));

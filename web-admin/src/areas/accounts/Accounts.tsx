@@ -23,7 +23,7 @@ type Account = Schemas['Account'];
 const address: Column<Account> = {
   title: words.address,
   main: true,
-  sort: 'name',
+  sort: 'address',
   cell: (account) => (
     <TextLink to="/accounts/$address" params={{ address: account.address }}>
       {account.address}

@@ -12,6 +12,7 @@ import { told } from '@/parts/notify';
 import { PageHead } from '@/parts/PageHead';
 import { type Column, ResourceList } from '@/parts/ResourceList';
 import { Mark } from '@/parts/StatusBadge';
+import { Time } from '@/parts/Time';
 import { t } from '@/text';
 
 const words = t.aliases;
@@ -22,7 +23,7 @@ const columns: Column<Alias>[] = [
   {
     title: words.address,
     main: true,
-    sort: 'name',
+    sort: 'address',
     cell: ({ address }) => (
       <>
         <TextLink to="/aliases/$address" params={{ address }}>
@@ -40,6 +41,7 @@ const columns: Column<Alias>[] = [
       </Text>
     ),
   },
+  { title: t.common.created, sort: 'created_at', right: true, cell: ({ created_at }) => <Time at={created_at} /> },
 ];
 
 function NewAlias({ close }: { close: () => void }) {

@@ -24,7 +24,7 @@ const columns: Column<Tenant>[] = [
   {
     title: words.slug,
     main: true,
-    sort: 'name',
+    sort: 'slug',
     cell: ({ slug }) => (
       <TextLink to="/tenants/$slug" params={{ slug }}>
         {slug}

@@ -108,7 +108,6 @@ export const accounts = {
   frontend: 'Frontend',
   ending: 'ending',
   end: 'End',
-  endLabel: (when: string) => `End the session of ${when}`,
   endAll: 'End all',
   endTitle: 'End all sessions of this account?',
   endDetail: 'The next command of each is refused, and nothing that it marked is deleted. The client may log in again.',
