@@ -1,5 +1,6 @@
-import { Group, Text } from '@mantine/core';
+import { Text } from '@mantine/core';
 import { useQueryClient } from '@tanstack/react-query';
+import { signInColumns } from '@/areas/profile/sign-ins';
 import { api, type Schemas, take, takeTrial } from '@/client/api';
 import { useMay } from '@/client/me';
 import { sortsOf } from '@/client/sorts';
@@ -7,8 +8,7 @@ import { DestroyButton } from '@/parts/DestroyButton';
 import { told } from '@/parts/notify';
 import { type Column, ResourceList } from '@/parts/ResourceList';
 import { Section } from '@/parts/Section';
-import { Mark } from '@/parts/StatusBadge';
-import { exactly, Time } from '@/parts/Time';
+import { exactly } from '@/parts/Time';
 import { t } from '@/text';
 
 const words = t.profile;
@@ -39,22 +39,7 @@ export function AdminSignIns({ admin }: { admin: Schemas['Admin'] }) {
     </DestroyButton>
   );
   const columns: Column<SignIn>[] = [
-    {
-      title: words.began,
-
-      main: true,
-      cell: (item) => (
-        <Group gap="xs">
-          <Time at={item.began_at} />
-          {item.current && <Mark tone="busy">{words.current}</Mark>}
-        </Group>
-      ),
-    },
-    { title: words.method, cell: (item) => words.methods[item.method] },
-    { title: words.address, cell: (item) => item.address ?? '–' },
-    { title: words.client, cell: (item) => <Text size="sm">{item.client ?? '–'}</Text> },
-    { title: words.lastUsed, cell: (item) => <Time at={item.refreshed_at} /> },
-    { title: words.ends, cell: (item) => <Time at={item.ends_at} /> },
+    ...signInColumns,
     ...(may('admins:write')
       ? [{ title: words.end, quiet: true, right: true, cell: (item: SignIn) => !item.current && end(item) }]
       : []),

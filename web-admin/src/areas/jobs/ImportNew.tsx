@@ -1,4 +1,4 @@
-import { Button, Code, FileInput, Group, Radio, Stack, Text, Textarea } from '@mantine/core';
+import { Code, FileInput, Group, Radio, Stack, Text, Textarea } from '@mantine/core';
 import { useNavigate } from '@tanstack/react-router';
 import { useState } from 'react';
 import { api, take } from '@/client/api';
@@ -11,6 +11,7 @@ import { ProblemAlert } from '@/parts/ProblemAlert';
 import { Section } from '@/parts/Section';
 import { TenantField } from '@/parts/TenantField';
 import { t } from '@/text';
+import { RunButtons } from './RunButtons';
 import { Trial } from './Trial';
 
 const words = t.jobs;
@@ -102,25 +103,7 @@ export function Page() {
                 />
               )}
               <ProblemAlert error={form.problem} />
-              <Group gap="xs">
-                <Button
-                  type="submit"
-                  variant="default"
-                  loading={form.busy && tries}
-                  disabled={form.busy}
-                  onClick={() => setTries(true)}
-                >
-                  {words.try}
-                </Button>
-                <Button
-                  type="submit"
-                  loading={form.busy && !tries}
-                  disabled={form.busy}
-                  onClick={() => setTries(false)}
-                >
-                  {words.run}
-                </Button>
-              </Group>
+              <RunButtons verb={words.run} busy={form.busy} tries={tries} setTries={setTries} />
             </Stack>
           </form>
         </Section>

@@ -1,4 +1,4 @@
-import { Button, Group, SimpleGrid, Stack, Text, Textarea } from '@mantine/core';
+import { SimpleGrid, Stack, Text, Textarea } from '@mantine/core';
 import { useNavigate } from '@tanstack/react-router';
 import { useState } from 'react';
 import { api, type Schemas, take } from '@/client/api';
@@ -13,6 +13,7 @@ import { Section } from '@/parts/Section';
 import { TenantField } from '@/parts/TenantField';
 import { t } from '@/text';
 import { accountsOf, withLines } from './maildrops';
+import { RunButtons } from './RunButtons';
 import { Trial } from './Trial';
 
 const words = t.jobs;
@@ -104,25 +105,7 @@ export function Page() {
                 styles={{ input: { fontFamily: 'var(--mantine-font-family-monospace)' } }}
               />
               <ProblemAlert error={form.problem} />
-              <Group gap="xs">
-                <Button
-                  type="submit"
-                  variant="default"
-                  loading={form.busy && tries}
-                  disabled={form.busy}
-                  onClick={() => setTries(true)}
-                >
-                  {words.try}
-                </Button>
-                <Button
-                  type="submit"
-                  loading={form.busy && !tries}
-                  disabled={form.busy}
-                  onClick={() => setTries(false)}
-                >
-                  {words.migrate}
-                </Button>
-              </Group>
+              <RunButtons verb={words.migrate} busy={form.busy} tries={tries} setTries={setTries} />
             </Stack>
           </form>
         </Section>

@@ -1,4 +1,4 @@
-import { Button, Group, Text } from '@mantine/core';
+import { Button } from '@mantine/core';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useSignOut } from '@/app/sign-out';
 import { api, type Schemas, take } from '@/client/api';
@@ -7,9 +7,9 @@ import { told } from '@/parts/notify';
 import { ProblemAlert } from '@/parts/ProblemAlert';
 import { type Column, ResourceList } from '@/parts/ResourceList';
 import { Section } from '@/parts/Section';
-import { Mark } from '@/parts/StatusBadge';
-import { exactly, Time } from '@/parts/Time';
+import { exactly } from '@/parts/Time';
 import { t } from '@/text';
+import { signInColumns } from './sign-ins';
 
 const words = t.profile;
 
@@ -27,21 +27,7 @@ export function OwnSessions() {
     },
   });
   const columns: Column<SignIn>[] = [
-    {
-      title: words.began,
-      main: true,
-      cell: (item) => (
-        <Group gap="xs">
-          <Time at={item.began_at} />
-          {item.current && <Mark tone="busy">{words.current}</Mark>}
-        </Group>
-      ),
-    },
-    { title: words.method, cell: (item) => words.methods[item.method] },
-    { title: words.address, cell: (item) => item.address ?? '–' },
-    { title: words.client, cell: (item) => <Text size="sm">{item.client ?? '–'}</Text> },
-    { title: words.lastUsed, cell: (item) => <Time at={item.refreshed_at} /> },
-    { title: words.ends, cell: (item) => <Time at={item.ends_at} /> },
+    ...signInColumns,
     {
       title: words.end,
       quiet: true,
