@@ -74,7 +74,14 @@ export class Person {
     await page.locator('input[name=password]').fill(PASSWORD);
     if (code) await page.locator('input[name=code]').fill(code);
     await page.getByRole('button', { name: 'Sign in', exact: true }).click();
-    await page.waitForURL((url) => url.pathname !== '/sign-in');
+    await page.locator('#content h1').waitFor();
+    await this.settled();
+  }
+
+  /** Follows a link to another page: the address changes first, then the new page's heading takes the focus. */
+  async follow(link) {
+    await link.click();
+    await this.page.locator('h1:focus').waitFor();
     await this.settled();
   }
 
