@@ -225,7 +225,7 @@ impl Compactor {
             let switched = self.switch(new, some).await?;
             fail_point::reach("compact.after_switch").await;
             moved += switched.moved;
-            segment = Some(switched.segment);
+            segment = switched.segment.or(segment);
         }
         work.report.messages += moved;
         if let Some(segment) = segment

@@ -209,13 +209,14 @@ pub(crate) async fn live_rows(pool: &Pool, segments: &[i64]) -> Result<Vec<Row>,
 pub(crate) struct Switched {
     /// Messages that went.
     pub(crate) moved: u64,
-    /// The new segment's id.
-    pub(crate) segment: i64,
+    /// The new segment's id; `None` if nothing refers to it yet and it therefore has no row.
+    pub(crate) segment: Option<i64>,
 }
 
 /// Switches messages to the new segment, which is durable; one transaction. Only those that are still live where they were read
 /// go; the others stay as they are, so a repeat after a lost answer, or another worker that was first, does no harm. Answers how
-/// many went. Fails when the new segment was condemned or emptied meanwhile, or began too long ago, and
+/// many went; where none did, no row of the new segment is left, so that what a worker wrote for nothing is an orphan like any
+/// other. Fails when the new segment was condemned or emptied meanwhile, or began too long ago, and
 /// then switches nothing.
 pub(crate) async fn switch(pool: &Pool, new: New, moves: &[(Row, Place)]) -> Result<Switched, Error> {
     let switched = named("compact_switch", async {
@@ -274,12 +275,14 @@ pub(crate) async fn switch(pool: &Pool, new: New, moves: &[(Row, Place)]) -> Res
         // Both ends of the move, in the order of all segments.
         let both: Vec<i64> = freed.segments.iter().copied().chain([id]).collect();
         lock_segments_in_tx(&mut tx, &both).await?;
-        let state: Option<i16> = sqlx::query_scalar("SELECT state FROM restante.segments WHERE segment_id = $1")
+        let found: Option<(i16, i32)> = sqlx::query_as("SELECT state, refs FROM restante.segments WHERE segment_id = $1")
             .bind(id)
             .fetch_optional(&mut *tx)
             .await?;
-        if state != Some(1) {
-            return Ok(None);
+        let Some((1, refs)) = found else { return Ok(None) };
+        if gone.is_empty() {
+            tx.rollback().await?;
+            return Ok(Some(Switched { moved: 0, segment: (refs > 0).then_some(id) }));
         }
         sqlx::query("UPDATE restante.segments SET refs = refs + $2 WHERE segment_id = $1")
             .bind(id)
@@ -288,7 +291,7 @@ pub(crate) async fn switch(pool: &Pool, new: New, moves: &[(Row, Place)]) -> Res
             .await?;
         let_go_in_tx(&mut tx, &freed).await?;
         tx.commit().await?;
-        Ok(Some(Switched { moved: gone.len() as u64, segment: id }))
+        Ok(Some(Switched { moved: gone.len() as u64, segment: Some(id) }))
     })
     .await?;
     switched.ok_or(Error::Condemned { segment: new.uuid })
@@ -362,14 +365,14 @@ mod tests {
         }
         assert_eq!(switch(&worker, new(), rest).await.unwrap().moved, 2);
         assert_eq!(segments(&worker).await, [(0, 200, 2), (3, 0, 1)]);
-        // Another worker that read the same moves nothing, and its segment has no references.
+        // Another worker that read the same moves nothing, and leaves no row that nobody refers to.
         let late = New {
             uuid: SegmentUuid::new(mail_types::Clock::now(&SystemClock), &SystemRandom),
             octets: 300,
             begun: now(),
         };
         assert_eq!(switch(&worker, late, &moves).await.unwrap().moved, 0);
-        assert_eq!(segments(&worker).await, [(0, 200, 2), (3, 0, 1), (0, 0, 1)]);
+        assert_eq!(segments(&worker).await, [(0, 200, 2), (3, 0, 1)]);
     }
 
     #[tokio::test]

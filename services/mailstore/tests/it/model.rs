@@ -322,16 +322,3 @@ async fn random_steps_of_two_processes_that_stop_anywhere_agree_with_a_model() {
     assert!(run.stops > steps / 200, "it stopped {} times only", run.stops);
     println!("model: {done} steps, {} stops, seed {seed}", run.stops);
 }
-
-impl World {
-    /// Waits until no statement of a process that stopped is under way any more: a database goes on with what it has received.
-    async fn quiet(&self) {
-        while self
-            .count("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state <> 'idle' AND pid <> pg_backend_pid()")
-            .await
-            > 0
-        {
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-        }
-    }
-}

@@ -2,13 +2,14 @@
 //! steps, and nothing of it is closed or answered any more.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mail_types::{Clock, Secret, SystemClock, SystemRandom, Timestamp};
 use mailstore::{
     CompactSettings, Compactor, Mailstore, Parts, Settings, StoreSettings, SweepReport, SweepSettings, Sweeper,
 };
 use object_store::ObjectStore;
-use runtime::database::DbRole;
+use runtime::database::{DbRole, Pool};
 use runtime::fail_point::{Held, hold};
 use runtime::keys::MasterKeys;
 use tokio::runtime::Runtime;
@@ -55,6 +56,16 @@ pub(crate) const COMPACT: CompactSettings = CompactSettings {
     ..CompactSettings::DEFAULT
 };
 
+/// What the database calls a process's connections.
+const NAME: &str = "a process";
+
+async fn named(pool: Pool) -> Pool {
+    pool.set_connect_options(pool.connect_options().as_ref().clone().application_name(NAME));
+    // It has been opened with one connection.
+    sqlx::query(sqlx::AssertSqlSafe(format!("SET application_name = '{NAME}'"))).execute(&pool).await.unwrap();
+    pool
+}
+
 pub(crate) struct Process {
     runtime: Option<Runtime>,
     pub(crate) lmtp: Mailstore,
@@ -75,7 +86,7 @@ impl Process {
         let settings = Settings { busy_deadline_ms: 2_000, ..Settings::default() };
         let (memory, frames) = (settings.memory_budget(), settings.frame_cache(true));
         let parts = async |role| Parts {
-            pool: world.database.pool(role).await,
+            pool: named(world.database.pool(role).await).await,
             role,
             store: Arc::new(world.store.clone()) as Arc<dyn ObjectStore>,
             store_settings: StoreSettings::default(),
@@ -105,9 +116,11 @@ impl Process {
         self.runtime.as_ref().unwrap().spawn(work)
     }
 
-    /// It stops, at once and wherever it is.
+    /// It stops, at once and wherever it is. Afterwards none of its threads does anything any more.
     pub(crate) fn stop(mut self) {
-        self.runtime.take().unwrap().shutdown_background();
+        let runtime = self.runtime.take().unwrap();
+        // Waiting for them is not allowed on a thread that runs tasks, as the caller's does.
+        std::thread::spawn(move || runtime.shutdown_timeout(Duration::from_secs(30))).join().unwrap();
     }
 }
 
@@ -145,6 +158,17 @@ pub(crate) async fn run_until<T: Send + 'static>(
 }
 
 impl World {
+    /// Waits until the database has done with all processes, which have stopped: it goes on with what it has received, also with what
+    /// a connection has not begun to read yet.
+    pub(crate) async fn quiet(&self) {
+        let left = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = '{NAME}'"
+        );
+        while self.count(&left).await > 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
     /// Sweeps until nothing is left to do, when the claims of those who stopped have run out.
     pub(crate) async fn settle(&self, process: &Process) {
         sqlx::raw_sql("UPDATE restante.jobs SET claimed_until = NULL; UPDATE restante.segments SET claimed_until = NULL WHERE claimed_until IS NOT NULL")
