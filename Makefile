@@ -68,7 +68,7 @@ WEB_SOURCES = $(shell find $(WEB) -type f -not -path '*/node_modules/*' -not -pa
 web: $(WEB)/dist/index.html
 
 $(WEB)/node_modules/.package-lock.json: $(WEB)/package.json $(WEB)/package-lock.json
-	npm --prefix $(WEB) ci --ignore-scripts --no-audit --no-fund --loglevel=error --fetch-retries=5
+	npm --prefix $(WEB) ci --ignore-scripts --no-audit --no-fund --loglevel=error
 
 $(WEB)/dist/index.html: $(WEB)/node_modules/.package-lock.json $(WEB_SOURCES)
 	npm --prefix $(WEB) run --silent build
