@@ -57,8 +57,36 @@ export default (world) => {
       await dialog.getByText('2 messages').first().waitFor();
       await dialog.getByRole('button', { name: 'Undo', exact: true }).click();
       await dialog.waitFor({ state: 'detached' });
+      assert.deepEqual(await held(), before, 'in their old places, with their old unique-ids');
+      // Several, chosen one by one.
+      await expunge([1, 2, 4]);
+      await person.goto(`${ACCOUNT}?tab=messages`);
+      for (const id of [before[0], before[3]]) await page.getByRole('checkbox', { name: `Choose ${id}` }).check();
+      await page.getByRole('button', { name: 'Restore 2 messages' }).click();
+      await dialog.getByText('message.restore').first().waitFor();
+      await dialog.getByRole('button', { name: 'Restore 2 messages' }).click();
+      await dialog.waitFor({ state: 'detached' });
+      await page.getByRole('checkbox', { name: `Choose ${before[0]}` }).waitFor({ state: 'detached' });
+      assert.deepEqual(await held(), [before[0], before[2], before[3]]);
     });
-    assert.deepEqual(await held(), before, 'in their old places, with their old unique-ids');
+  });
+
+  test('a diagnosis shows what it was concluded from', async () => {
+    const { service, browser } = world;
+    await assert.rejects(Pop3.login(service.pop3, ADDRESS, 'not the password'));
+    await until('the failure is known', async () => {
+      const { findings } = await service.api('GET', `/v1${ACCOUNT}/diagnose`);
+      return findings.some(({ evidence }) => evidence.attempts === 1);
+    });
+    await as(browser, service, {}, async (person, page) => {
+      await person.signIn(DESK);
+      await person.goto(ACCOUNT);
+      const finding = page.locator('[data-finding]').filter({ hasText: 'attempts' });
+      await finding.locator('summary').click();
+      await finding.getByText('attempts', { exact: true }).waitFor();
+      assert.match(await finding.locator('dl').innerText(), /attempts\s+1\s/);
+      assert.deepEqual(await person.axe(), []);
+    });
   });
 
   test('support ends a session under way', async () => {

@@ -1,4 +1,6 @@
+import { Checkbox } from '@mantine/core';
 import { useQueryClient } from '@tanstack/react-query';
+import { useState } from 'react';
 import { api, type Schemas, take, takeTrial } from '@/client/api';
 import { useMay } from '@/client/me';
 import { told } from '@/parts/notify';
@@ -14,6 +16,9 @@ const words = t.accounts;
 
 type Gone = Schemas['ExpungedMessage'];
 type Wanted = Schemas['MessagesRestore'];
+
+/** The most that the API restores by their ids at once. */
+const AT_ONCE = 1000;
 
 /** How deleted messages are brought back: some of them, those of a time, or those of a session. */
 export function useRestore(address: string) {
@@ -33,7 +38,27 @@ export function useRestore(address: string) {
 export function Expunged({ address }: { address: string }) {
   const restores = useMay()('messages:restore');
   const { trial, act, done } = useRestore(address);
+  const [chosen, choose] = useState<readonly string[]>([]);
+  const wanted = { unique_ids: [...chosen] };
   const columns: Column<Gone>[] = [
+    ...(restores
+      ? [
+          {
+            title: words.choose,
+            quiet: true,
+            cell: ({ unique_id: id }: Gone) => (
+              <Checkbox
+                aria-label={words.chooseLabel(id)}
+                checked={chosen.includes(id)}
+                disabled={!chosen.includes(id) && chosen.length >= AT_ONCE}
+                onChange={({ currentTarget }) =>
+                  choose(currentTarget.checked ? [...chosen, id] : chosen.filter((one) => one !== id))
+                }
+              />
+            ),
+          },
+        ]
+      : []),
     ...messageColumns,
     { title: words.deletedWhen, cell: (item) => <Time at={item.expunged_at} /> },
     { title: words.purge, cell: (item) => dayOf(item.purge_day) },
@@ -62,7 +87,29 @@ export function Expunged({ address }: { address: string }) {
       : []),
   ];
   return (
-    <Section title={words.messagesDeleted} actions={restores && <RestoreSince address={address} />}>
+    <Section
+      title={words.messagesDeleted}
+      actions={
+        restores && (
+          <>
+            {chosen.length > 0 && (
+              <TryButton
+                size="xs"
+                title={words.restoreChosen(count(chosen.length, words.message))}
+                verb={words.restoreChosen(count(chosen.length, words.message))}
+                trial={() => trial(wanted)}
+                act={() => act(wanted)}
+                done={(restored) => {
+                  choose([]);
+                  done(restored);
+                }}
+              />
+            )}
+            <RestoreSince address={address} />
+          </>
+        )
+      }
+    >
       <ResourceList
         label={words.messagesDeleted}
         queryKey={['accounts', address, 'expunged']}

@@ -1,4 +1,4 @@
-import { Button, Code, SimpleGrid, Stack, Text } from '@mantine/core';
+import { SimpleGrid, Stack } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { api, type Schemas, take } from '@/client/api';
 import { useMay } from '@/client/me';
@@ -7,11 +7,11 @@ import { TextLink } from '@/parts/links';
 import { octetsOf } from '@/parts/Octets';
 import { ProblemAlert } from '@/parts/ProblemAlert';
 import { Facts, Section } from '@/parts/Section';
-import { Mark, type Tone } from '@/parts/StatusBadge';
 import { Time } from '@/parts/Time';
 import { UseBars } from '@/parts/UseBars';
 import { t } from '@/text';
 import type { TabProps } from './Account';
+import { Diagnosis } from './Diagnosis';
 
 const words = t.accounts;
 
@@ -70,47 +70,6 @@ function Use({ account: { address } }: { account: Schemas['Account'] }) {
           <Facts of={[[words.kept, octetsOf(usage.data.expunged_octets)]]} />
         </Stack>
       )}
-    </Section>
-  );
-}
-
-const tones: Record<Schemas['SeverityWord'], Tone> = { error: 'bad', warning: 'warn', info: 'dull' };
-
-function Diagnosis({ address }: { address: string }) {
-  const diagnosis = useQuery({
-    queryKey: ['accounts', address, 'diagnosis'],
-    queryFn: () => take(api.GET('/v1/accounts/{address}/diagnose', { params: { path: { address } } })),
-  });
-  return (
-    <Section
-      title={words.diagnosis}
-      actions={
-        <Button size="xs" variant="default" loading={diagnosis.isFetching} onClick={() => diagnosis.refetch()}>
-          {words.diagnose}
-        </Button>
-      }
-    >
-      <ProblemAlert error={diagnosis.error} />
-      {diagnosis.isPending && <Loading />}
-      <Stack component="ul" gap="md" className="plain">
-        {diagnosis.data?.findings.map((finding) => (
-          <li key={finding.code} data-finding={finding.code}>
-            <Mark tone={tones[finding.severity]}>{words.severities[finding.severity]}</Mark>{' '}
-            <Text span fw={600}>
-              {finding.summary}
-            </Text>
-            <Text size="sm" mt={4}>
-              {words.whatToDo}: {finding.what_to_do}
-            </Text>
-            {Object.keys(finding.evidence).length > 0 && (
-              <details>
-                <summary>{words.evidence}</summary>
-                <Code block>{JSON.stringify(finding.evidence, null, 2)}</Code>
-              </details>
-            )}
-          </li>
-        ))}
-      </Stack>
     </Section>
   );
 }
