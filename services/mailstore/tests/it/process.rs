@@ -37,6 +37,8 @@ pub(crate) const SWEEP: SweepSettings = SweepSettings {
     orphan_age_seconds: 0,
     orphan_interval_seconds: 0,
     unreferenced_seconds: 0,
+    reconcile_interval_seconds: 0,
+    reconcile_pause_ms: 0,
     purge_per_second: 1_000_000,
     delete_per_second: 1_000_000,
     partitions_ahead_days: 2,
@@ -180,6 +182,10 @@ impl World {
             let report = process
                 .spawn(async move {
                     compactor.compact(|| true).await.unwrap();
+                    // A delivery that stopped before the first of its recipients was committed leaves a segment that only a recount
+                    // gives over to reclaim; it never finds a counter wrong.
+                    let recount = sweeper.reconcile(|| true).await.unwrap();
+                    assert_eq!((recount.maildrops, recount.segments), (0, 0), "{recount:?}");
                     sweeper.sweep().await.unwrap()
                 })
                 .await
@@ -223,7 +229,13 @@ impl World {
         .await
         .unwrap();
         named.sort_unstable();
-        assert_eq!(self.count("SELECT count(*) FROM restante.segments").await, named.len() as i64, "rows of segments");
+        let idle: Vec<String> = sqlx::query_scalar(
+            "SELECT s::text FROM restante.segments s WHERE NOT (state = 1 AND refs > 0) ORDER BY segment_id",
+        )
+        .fetch_all(&self.superuser)
+        .await
+        .unwrap();
+        assert!(idle.is_empty(), "segments that nobody refers to: {idle:?}");
         let mut objects: Vec<String> = self.objects().into_iter().collect();
         objects.sort_unstable();
         assert_eq!(objects, named, "objects, and segments that somebody refers to");
