@@ -35,7 +35,8 @@ async function send(request: Request): Promise<Response> {
 
 export const api = createClient<paths>({ baseUrl: location.origin, fetch: send });
 
-interface Answer<T> {
+/** What a call answers, good or bad. */
+export interface Answer<T> {
   data?: T;
   error?: unknown;
   response: Response;

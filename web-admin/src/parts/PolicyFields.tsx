@@ -2,7 +2,7 @@ import { Group, NativeSelect, SimpleGrid, TextInput } from '@mantine/core';
 import type { Schemas } from '@/client/api';
 import type { Field, Form } from '@/client/form';
 import { t } from '@/text';
-import { ChoiceField, NumberField } from './fields';
+import { ChoiceField, NumberField, optionsOf } from './fields';
 
 const words = t.policy;
 
@@ -17,9 +17,6 @@ const above: Record<Level, string> = {
   account: words.inheritedAccount,
 };
 
-const options = <V extends string>(labels: Record<V, string>) =>
-  (Object.entries(labels) as [V, string][]).map(([value, label]) => ({ value, label }));
-
 function ViewField({ field, empty }: { field: Field<View>; empty: string }) {
   const days = typeof field.value === 'object' && field.value !== null ? field.value.last_days : null;
   const word = days !== null ? 'last_days' : ((field.value as string | null | undefined) ?? '');
@@ -31,7 +28,7 @@ function ViewField({ field, empty }: { field: Field<View>; empty: string }) {
         name={field.name}
         value={word}
         error={field.error}
-        data={[{ value: '', label: empty }, ...options(words.views)]}
+        data={[{ value: '', label: empty }, ...optionsOf(words.views)]}
         onChange={({ currentTarget: { value } }) =>
           field.onChange(value === 'last_days' ? { last_days: 30 } : ((value || null) as View))
         }
@@ -53,7 +50,7 @@ function ExpireField({ field, empty }: { field: Field<Expire>; empty: string }) 
         name={field.name}
         value={days !== null ? 'days' : (field.value ?? '')}
         error={field.error}
-        data={[{ value: '', label: empty }, ...options(words.expires)]}
+        data={[{ value: '', label: empty }, ...optionsOf(words.expires)]}
         onChange={({ currentTarget: { value } }) => field.onChange(value === 'days' ? 90 : ((value || null) as Expire))}
       />
       {days !== null && <Days label={words.expireDays} value={days} change={field.onChange} />}
@@ -109,17 +106,27 @@ export function PolicyFields({ form, level }: { form: Form<Body>; level: Level }
   return (
     <SimpleGrid cols={{ base: 1, sm: 2, lg: 3 }} spacing="sm">
       <ViewField field={form.field('/policy/view') as Field<View>} empty={empty} />
-      <ChoiceField field={form.field('/policy/dele')} label={words.dele} options={options(words.deles)} empty={empty} />
+      <ChoiceField
+        field={form.field('/policy/dele')}
+        label={words.dele}
+        options={optionsOf(words.deles)}
+        empty={empty}
+      />
       <ExpireField field={form.field('/policy/expire_days') as Field<Expire>} empty={empty} />
       <ChoiceField
         field={form.field('/policy/over_quota')}
         label={words.overQuota}
-        options={options(words.overQuotas)}
+        options={optionsOf(words.overQuotas)}
         empty={empty}
       />
       <SwitchField field={form.field('/policy/exclusive')} label={words.exclusive} empty={empty} />
       <NumberField field={form.field('/policy/login_delay_seconds')} label={words.loginDelay} />
-      <ChoiceField field={form.field('/policy/utf8')} label={words.utf8} options={options(words.utf8s)} empty={empty} />
+      <ChoiceField
+        field={form.field('/policy/utf8')}
+        label={words.utf8}
+        options={optionsOf(words.utf8s)}
+        empty={empty}
+      />
       <NumberField field={form.field('/policy/sessions/per_account')} label={words.perAccount} min={1} />
       {level !== 'account' && (
         <>

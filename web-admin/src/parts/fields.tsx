@@ -128,6 +128,10 @@ interface ChoiceProps<V extends string> extends Common {
   empty?: string;
 }
 
+/** The choices of a field by their words. */
+export const optionsOf = <V extends string>(words: Record<V, string>) =>
+  (Object.entries(words) as [V, string][]).map(([value, label]) => ({ value, label }));
+
 export function ChoiceField<V extends string>({ field, options, empty, ...common }: ChoiceProps<V>) {
   return (
     <NativeSelect

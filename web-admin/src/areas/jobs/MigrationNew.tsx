@@ -5,7 +5,7 @@ import { api, type Schemas, take } from '@/client/api';
 import { useForm } from '@/client/form';
 import { usePlatform } from '@/client/me';
 import { asProblem } from '@/client/problem';
-import { ChoiceField, NumberField, TextField } from '@/parts/fields';
+import { ChoiceField, NumberField, optionsOf, TextField } from '@/parts/fields';
 import { TextLink } from '@/parts/links';
 import { PageHead } from '@/parts/PageHead';
 import { ProblemAlert } from '@/parts/ProblemAlert';
@@ -19,9 +19,6 @@ import { Trial } from './Trial';
 const words = t.jobs;
 
 type Draft = Schemas['MigrationNew'] & { tenant?: string | null };
-
-const options = <V extends string>(of: Record<V, string>) =>
-  (Object.entries(of) as [V, string][]).map(([value, label]) => ({ value, label }));
 
 export function Page() {
   const platform = usePlatform();
@@ -75,11 +72,11 @@ export function Page() {
                   inputMode="url"
                 />
                 <NumberField field={form.field('/source/port')} label={words.port} hint={words.portHint} max={65535} />
-                <ChoiceField field={protocol} label={words.protocol} options={options(words.protocols)} />
+                <ChoiceField field={protocol} label={words.protocol} options={optionsOf(words.protocols)} />
                 <ChoiceField<Schemas['SourceTlsWord']>
                   field={form.field('/source/tls')}
                   label={words.tls}
-                  options={options(words.tlsKinds)}
+                  options={optionsOf(words.tlsKinds)}
                 />
               </SimpleGrid>
               {protocol.value === 'imap' && (
