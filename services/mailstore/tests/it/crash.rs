@@ -12,7 +12,7 @@ use crate::world::{World, deliver, expunge, is_stored};
 async fn lived_in() -> (World, Target, Target) {
     let world = World::new().await;
     let (alice, carol) = (world.account("a", None).await, world.account("b", None).await);
-    let process = Process::start(&world).await;
+    let process = Process::start(&world);
     for n in 0..6 {
         let lmtp = process.lmtp.clone();
         let verdicts = process
@@ -79,7 +79,7 @@ async fn a_process_may_stop_between_any_two_steps() {
             leave_an_orphan_and_an_empty_segment(&world, alice).await;
         }
         let before = (world.read_all(alice).await, world.read_all(carol).await);
-        let process = Process::start(&world).await;
+        let process = Process::start(&world);
         let (lmtp, pop3, admin) = (process.lmtp.clone(), process.pop3.clone(), process.admin.clone());
         let (sweeper, compactor) = (process.sweeper.clone(), process.compactor.clone());
         let (ran, survivor) = run_until(process, (point, 1), async move {
@@ -136,7 +136,7 @@ async fn a_process_may_stop_between_any_two_steps() {
         }
 
         // Another process goes on, and brings everything in order with nobody's help.
-        let next = Process::start(&world).await;
+        let next = Process::start(&world);
         world.settle(&next).await;
         world.check_rows().await;
         world.check_nothing_is_left().await;
@@ -150,14 +150,14 @@ async fn a_process_may_stop_between_any_two_steps() {
 
 /// An object without a row, and a segment whose last reference is purged.
 async fn leave_an_orphan_and_an_empty_segment(world: &World, to: Target) {
-    let process = Process::start(world).await;
+    let process = Process::start(world);
     let lmtp = process.lmtp.clone();
     let (ran, _) = run_until(process, ("deliver.after_put", 1), async move {
         deliver(&lmtp, b"orphan\r\n", &[("a@a.test", &[to])]).await
     })
     .await;
     assert!(matches!(ran, Ran::Stopped));
-    let process = Process::start(world).await;
+    let process = Process::start(world);
     let lmtp = process.lmtp.clone();
     process.spawn(async move { deliver(&lmtp, b"alone\r\n", &[("a@a.test", &[to])]).await }).await.unwrap();
     let last = world.snapshot(to).await.messages().last().unwrap().uid;
@@ -169,7 +169,7 @@ async fn leave_an_orphan_and_an_empty_segment(world: &World, to: Target) {
 async fn a_put_that_arrives_when_everything_is_over_leaves_nothing() {
     let (world, alice, _) = lived_in().await;
     let before = world.read_all(alice).await;
-    let process = Process::start(&world).await;
+    let process = Process::start(&world);
     let (store, lmtp) = (world.store.clone(), process.lmtp.clone());
     // The PUT is under way when the process stops, and arrives after two graces.
     store.nth(testkit::Operation::Put, 1, testkit::Fault::Hang);
@@ -178,7 +178,7 @@ async fn a_put_that_arrives_when_everything_is_over_leaves_nothing() {
     while store.calls(testkit::Operation::Put) == calls {
         tokio::task::yield_now().await;
     }
-    let next = Process::start(&world).await;
+    let next = Process::start(&world);
     world.settle(&next).await;
     world.settle(&next).await;
     store.release();

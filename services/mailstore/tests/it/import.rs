@@ -317,7 +317,7 @@ async fn an_import_that_stops_anywhere_goes_on_where_it_was() {
     for (point, committed) in [("import.before_put", 2), ("import.after_put", 2), ("import.after_commit", 4)] {
         let world = World::new().await;
         let alice = world.account("a", None).await;
-        let process = Process::start(&world).await;
+        let process = Process::start(&world);
         let importing = import_six(process.worker.clone(), alice);
         let (ran, _) = run_until(process, (point, 2), importing).await;
         assert!(matches!(ran, Ran::Stopped), "{point}: nobody came by");
@@ -325,7 +325,7 @@ async fn an_import_that_stops_anywhere_goes_on_where_it_was() {
         let all: Vec<String> = (0..6).map(|n| n.to_string()).collect();
         assert_eq!(unique_ids(&world, alice).await, all[..committed], "{point}");
 
-        let next = Process::start(&world).await;
+        let next = Process::start(&world);
         world.settle(&next).await;
         world.check_nothing_is_left().await;
         let report = next.spawn(import_six(next.worker.clone(), alice)).await.unwrap();

@@ -256,7 +256,7 @@ async fn random_steps_of_two_processes_that_stop_anywhere_agree_with_a_model() {
     let set = |name: &str, default: u64| std::env::var(name).ok().map_or(default, |text| text.parse().unwrap());
     let (steps, seed) = (set("RESTANTE_MODEL_STEPS", 300), set("RESTANTE_MODEL_SEED", 1));
     let mut run = Run::new(seed).await;
-    let mut processes = vec![Process::start(&run.world).await, Process::start(&run.world).await];
+    let mut processes = vec![Process::start(&run.world), Process::start(&run.world)];
     let mut done = 0;
     while done < steps {
         // Now and then all retention is over, and what is expunged may go.
@@ -299,7 +299,7 @@ async fn random_steps_of_two_processes_that_stop_anywhere_agree_with_a_model() {
                 process.stop();
             }
             run.world.quiet().await;
-            processes = vec![Process::start(&run.world).await, Process::start(&run.world).await];
+            processes = vec![Process::start(&run.world), Process::start(&run.world)];
         }
         for (step, outcome) in chosen.iter().zip(outcomes) {
             run.judge(step, outcome, purging).await;

@@ -81,10 +81,16 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    pub(crate) async fn start(world: &World) -> Self {
+    pub(crate) fn start(world: &World) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        // What is opened now, the connections too, belongs to that runtime.
-        let entered = runtime.enter();
+        // What is opened, the connections too, belongs to that runtime, and nothing of the test's own does: hence another thread.
+        let opened = std::thread::scope(|scope| scope.spawn(|| runtime.block_on(Self::open(world))).join());
+        let mut process = opened.unwrap();
+        process.runtime = Some(runtime);
+        process
+    }
+
+    async fn open(world: &World) -> Self {
         let settings = Settings { busy_deadline_ms: 2_000, ..Settings::default() };
         let (memory, frames) = (settings.memory_budget(), settings.frame_cache(true));
         let parts = async |role| Parts {
@@ -109,8 +115,7 @@ impl Process {
         let patient_sweeper = sweeping(SweepSettings { orphan_age_seconds: 13 * 3_600, ..SWEEP });
         let compactor = Compactor::new(&worker, COMPACT);
         let worker = Mailstore::open(worker).await.unwrap();
-        drop(entered);
-        Self { runtime: Some(runtime), lmtp, pop3, admin, worker, sweeper, patient_sweeper, compactor }
+        Self { runtime: None, lmtp, pop3, admin, worker, sweeper, patient_sweeper, compactor }
     }
 
     /// Runs something in it.
