@@ -30,7 +30,10 @@ def lines(_: Any, value: Any) -> bytes:
     return value if isinstance(value, bytes) else json.dumps(value).encode() + b"\n"
 
 
-BETWEEN = re.compile(r"must be at (most [0-9]+, the \w+'s|least [0-9]+: something beneath may use so much)$")
+BETWEEN = re.compile(
+    r"must be at (most [0-9]+(, the \w+'s|: more are not allowed to what is around it)"
+    r"|least [0-9]+: something beneath may (use so much|have so many))$"
+)
 ENTITY_TAGS = re.compile(r'^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$')
 
 # Who the run itself asks as: a key, and, where only people may, a person. With them revoked, all else would be refused, and nothing be
@@ -144,8 +147,9 @@ def _no_schema_says(error: dict[str, str], body: Any) -> bool:
     # makes administrators says of which domains.
     if error["code"] == "required" and error["pointer"] in {"/tenant", "/domains", "/allowed_domains"}:
         return True
-    # A quota lies between what is above and beneath, neither of which is in the request.
-    if error["code"] == "out_of_range" and error["pointer"].startswith("/quota/") and BETWEEN.match(error["detail"]):
+    # A quota, and a limit on sessions, lies between what is above and beneath, neither of which is in the request.
+    bounded = error["pointer"].startswith(("/quota/", "/policy/sessions/"))
+    if error["code"] == "out_of_range" and bounded and BETWEEN.match(error["detail"]):
         return True
     # A name of blanks is none.
     named = _at(error["pointer"], body)
