@@ -44,8 +44,8 @@ test:
 	@tests/timed build $(MAKE) --no-print-directory build
 	@tests/timed unit $(MAKE) --no-print-directory unit
 	@tests/timed fuzz env FUZZ_SEED=1 $(MAKE) --no-print-directory fuzz FUZZ_SECONDS=20
-	# Side by side: each waits for disks, servers and browsers half of its time.
-	@tests/timed whole $(MAKE) --no-print-directory --jobs=2 --output-sync=target web-test e2e
+	@tests/timed web $(MAKE) --no-print-directory web-test
+	@tests/timed e2e $(MAKE) --no-print-directory e2e
 	@tests/timed end
 
 soak:
